@@ -1,0 +1,1 @@
+"""The only room that imports Celery: app, lease task, node, embedded cluster."""

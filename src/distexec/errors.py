@@ -1,0 +1,123 @@
+"""Every error that distexec raises: one root, and what callers of the standard pools already catch.
+
+::
+
+    DistexecError
+    ├── ClusterError                         something is wrong with the cluster, not with a call
+    │   ├── ClusterUnavailable               (also ConnectionError) nobody answers
+    │   ├── ClusterRefused                   (also PermissionError) it answers, and says no
+    │   ├── ClusterMismatch                  Python, wire version or secret differ
+    │   └── SecretError                      (also ValueError) no secret, or one others can read
+    ├── FrameRejected                        a frame that was not signed for this place
+    ├── NotPicklable                         (also pickle.PicklingError) names the path to the culprit
+    ├── PayloadTooLarge                      (also ValueError) above ``max_payload``
+    ├── RemoteError                          an exception that cannot be rebuilt here
+    ├── CallUnpickleError                    (also pickle.UnpicklingError) failed in the worker
+    ├── ResultUnpickleError                  (also pickle.UnpicklingError) failed in the caller
+    ├── ModuleMissing                        (also ModuleNotFoundError) names node, module and ``ship=``
+    ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
+    └── InitializerFailed                    (also BrokenProcessPool and BrokenThreadPool)
+
+Each survives pickling: its ``args`` are the arguments of its constructor.
+"""
+
+import pickle
+from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.thread import BrokenThreadPool
+
+
+class DistexecError(Exception):
+    """Root of every error of this package."""
+
+
+class ClusterError(DistexecError):
+    """Something is wrong with the cluster, not with a call."""
+
+
+class ClusterUnavailable(ClusterError, ConnectionError):
+    """The cluster's server does not answer."""
+
+
+class ClusterRefused(ClusterError, PermissionError):
+    """The cluster's server answers and refuses: wrong password, no permission, not such a server."""
+
+
+class ClusterMismatch(ClusterError):
+    """Caller and node do not fit: Python version, wire version or secret."""
+
+
+class SecretError(ClusterError, ValueError):
+    """There is no usable secret to sign with."""
+
+
+class FrameRejected(DistexecError):
+    """Bytes that were not signed with the cluster's secret for the place they were found in."""
+
+
+class NotPicklable(DistexecError, pickle.PicklingError):
+    """A value cannot be sent to another process.
+
+    The message names the path to the culprit, such as ``args[0].conn: sqlite3.Connection``.
+    """
+
+
+class PayloadTooLarge(DistexecError, ValueError):
+    """A call or a result is larger than the cluster carries."""
+
+
+class RemoteError(DistexecError):
+    """The call raised an exception that cannot be rebuilt in this process."""
+
+    def __init__(self, type_name: str, text: str, traceback_text: str = "") -> None:
+        super().__init__(type_name, text, traceback_text)
+        #: Qualified name of the original exception's class.
+        self.type_name = type_name
+        #: What ``str()`` of the original exception said.
+        self.text = text
+        #: The original traceback, formatted by the worker.
+        self.traceback_text = traceback_text
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.text}" if self.text else self.type_name
+
+
+class CallUnpickleError(DistexecError, pickle.UnpicklingError):
+    """The worker could not unpickle the call's function or arguments; ``__cause__`` says why."""
+
+
+class ResultUnpickleError(DistexecError, pickle.UnpicklingError):
+    """The caller could not unpickle the call's result; ``__cause__`` says why."""
+
+
+class ModuleMissing(DistexecError, ModuleNotFoundError):
+    """The node cannot import a module that the call needs."""
+
+    def __init__(self, module: str, node: str) -> None:
+        super().__init__(module, node)
+        self.module, self.node = module, node
+        self.name = module
+
+    def __str__(self) -> str:
+        return (
+            f"node {self.node!r} has no module {self.module!r}: install it there, or send the "
+            f"caller's own with DistributedExecutor(ship=[{self.module.partition('.')[0]!r}])"
+        )
+
+
+class WorkerLost(DistexecError, BrokenProcessPool):
+    """The processes that ran the call ended before it did, each time it was tried."""
+
+    def __init__(self, call: str, attempts: tuple[str, ...] = ()) -> None:
+        super().__init__(call, attempts)
+        #: Name of the function that was called.
+        self.call = call
+        #: One line per attempt: node, process, and how it ended.
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        story = "".join(f"\n  attempt {n}: {line}" for n, line in enumerate(self.attempts, start=1))
+        return f"the worker process running {self.call} was lost{story}"
+
+
+class InitializerFailed(DistexecError, BrokenProcessPool, BrokenThreadPool):
+    """The executor's initializer raised in a worker, so the executor is broken."""

@@ -1,0 +1,1 @@
+"""Pure policy: data and `now` in, decisions out. No clock, no network, no threads."""

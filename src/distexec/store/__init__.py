@@ -1,0 +1,1 @@
+"""The only room that imports redis, and its twin in memory."""

@@ -1,0 +1,199 @@
+"""The verbs that callers, leases and nodes ask of a cluster's store.
+
+Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.store.memory` (one
+process). One test suite runs on both. Frames are opaque, signed bytes; the store never looks inside.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+Frame = bytes
+
+
+class ExecutorRef(NamedTuple):
+    """Names one executor of one session, everywhere in the cluster."""
+
+    session: str
+    executor: str
+
+
+class LeaseRecord(NamedTuple):
+    """A lease as its executor's callers see it."""
+
+    lease: str
+    node: str
+    pid: int
+    threads: int
+    queue: str
+    #: The server's clock at admission, in seconds.
+    admitted_at: float
+
+
+class NodeStatus(NamedTuple):
+    """A node that beats."""
+
+    name: str
+    #: The server's clock at the last beat, in seconds.
+    beat_at: float
+    frame: Frame
+
+
+class Held(NamedTuple):
+    """A stream entry in the hands of a lease."""
+
+    entry: int
+    frame: Frame
+
+
+class CallerStore(Protocol):
+    """One session's side. Thread-safe; `collect` has a connection of its own."""
+
+    def put(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        entries: Sequence[Held],
+        functions: Sequence[tuple[bytes, Frame]] = (),
+    ) -> int:
+        """Append *entries* to the executor's call stream; store *functions* before them.
+
+        Entry numbers rise; one that is not above the stream's last is dropped silently, since it
+        was written before (a retry) or replayed.
+
+        Returns:
+            How many leases the executor has now, over all queues.
+        """
+        ...
+
+    def recall(self, ref: ExecutorRef, queue: str, entries: Sequence[int]) -> list[int]:
+        """Take back the *entries* that no lease holds; return those. The others stay."""
+        ...
+
+    def collect(self, timeout: float) -> list[Frame]:
+        """Return the reply frames that arrived, each once, after at most *timeout* seconds."""
+        ...
+
+    def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
+        """Store what leases of this executor must know before its first call."""
+        ...
+
+    def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None: ...
+
+    def ask(self, queue: str, ref: ExecutorRef, frame: Frame | None) -> None:
+        """Record the executor's demand on *queue*; ``None`` withdraws it."""
+        ...
+
+    def leases(self, ref: ExecutorRef) -> list[LeaseRecord]: ...
+
+    def bury(self, ref: ExecutorRef, lease: str) -> list[tuple[str, int]]:
+        """End a lost lease: nothing it says is heard from now on.
+
+        Returns:
+            ``(queue, entry)`` of what it held, now removed from the streams.
+        """
+        ...
+
+    def nodes(self) -> list[NodeStatus]: ...
+
+    def command(self, node: str, frame: Frame) -> None:
+        """Hand *frame* to the node's commands."""
+        ...
+
+    def beat(self, refs: Sequence[ExecutorRef]) -> float:
+        """Say that the session lives; return the server's clock in seconds."""
+        ...
+
+    def close_executor(self, ref: ExecutorRef) -> None:
+        """Remove every key of the executor; its leases end."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make a `collect` that waits return soon."""
+        ...
+
+    def close(self) -> None:
+        """Remove the session's keys and close the connections."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """One slot's side. `take` is called by one thread at a time; the rest is thread-safe."""
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]: ...
+
+    def withdraw(self, queue: str, ref: ExecutorRef) -> None:
+        """Forget a demand whose session is gone or whose frame is foreign."""
+        ...
+
+    def admit(
+        self, ref: ExecutorRef, queue: str, lease: str, limit: int, share: int | None = None
+    ) -> bool:
+        """Become *lease* of the executor, unless it has *limit* threads already.
+
+        *share* is the most leases that this node may hold. False too if the session is gone.
+        """
+        ...
+
+    def widen(self, limit: int, threads: int) -> int:
+        """Ask for *threads* threads in this lease; return how many it may have now."""
+        ...
+
+    def spec(self) -> Frame | None: ...
+
+    def function(self, function_id: bytes) -> Frame | None: ...
+
+    def take(self, count: int, timeout: float) -> list[Held] | None:
+        """Take up to *count* entries; wait *timeout* seconds for the first.
+
+        Returns:
+            ``None`` when the lease was ended from outside: the executor closed, the session went
+            away, or the lease was buried.
+        """
+        ...
+
+    def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
+        """Send *frame* and acknowledge the *finished* entries, both or neither.
+
+        False if the lease was ended from outside; nothing was sent then.
+        """
+        ...
+
+    def leave(self, *, force: bool) -> bool:
+        """End the lease. Unless *force*, refuse (False) while the stream has entries to take."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make a `take` that waits return soon."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class NodeStore(Protocol):
+    """The node's main process. Used by one thread."""
+
+    def beat(self, name: str, frame: Frame, expiry: float) -> float:
+        """Say that the node lives, for *expiry* seconds; return the server's clock."""
+        ...
+
+    def leases_of(self, name: str, pid: int) -> list[tuple[ExecutorRef, str]]:
+        """The leases that the child *pid* registered when it was admitted."""
+        ...
+
+    def report(self, ref: ExecutorRef, frame: Frame) -> None:
+        """Put *frame* on the session's reply stream, if the session lives."""
+        ...
+
+    def forget(self, name: str, pid: int) -> None:
+        """Drop the registrations of a child that ended."""
+        ...
+
+    def commands(self, name: str, timeout: float) -> list[Frame]:
+        """Return commands for the node, each once, after at most *timeout* seconds."""
+        ...
+
+    def leave(self, name: str) -> None:
+        """Remove the node's record."""
+        ...
+
+    def close(self) -> None: ...

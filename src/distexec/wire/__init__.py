@@ -1,0 +1,1 @@
+"""What crosses a process: records, codec, signing, pickles."""

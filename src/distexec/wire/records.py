@@ -1,0 +1,72 @@
+"""The records that cross between a caller and its workers.
+
+Named tuples, not dataclasses: two of them are made for every call, and a tuple costs a third.
+"""
+
+import enum
+from typing import NamedTuple
+
+#: Both sides must agree on it. Raise it whenever the meaning of a byte on the wire changes.
+WIRE_VERSION = 1
+
+
+class CallFlag(enum.IntFlag):
+    """How a call wants to be run."""
+
+    NONE = 0
+    #: Held by a lease that died: runs alone, so that it can be blamed or cleared.
+    SUSPECT = 1
+    #: May share its process with other running calls, on threads.
+    THREADS = 2
+    #: May not share its process: it gets the child's main thread for itself.
+    ALONE = 4
+    #: The payload is many inputs of one function; the reply carries as many results.
+    CHUNK = 8
+
+
+class Envelope(NamedTuple):
+    """One call on its way to a worker."""
+
+    #: Counts the calls of one session; unique in it.
+    number: int
+    #: Which of the executor's functions is called: a 16-byte digest of its pickle.
+    function_id: bytes
+    #: 1 for the first execution.
+    attempt: int
+    flags: int
+    #: Pickled ``(args, kwargs)``, as `distexec.wire.values` wrote it.
+    payload: bytes | memoryview
+
+
+class ReplyKind(enum.IntEnum):
+    """What a reply tells about its call."""
+
+    #: Payload: the pickled return value.
+    DONE = 1
+    #: Payload: the pickled exception.
+    FAILED = 2
+    #: Taken and not started; to be sent again, uncharged. No payload.
+    RETURNED = 3
+    #: Running since some milliseconds. No payload, and not the call's last reply.
+    STARTED = 4
+    #: Not started, since the worker does not know the function: send it again, and the function first.
+    UNKNOWN_FUNCTION = 5
+    #: The executor's initializer failed here. Number 0; payload: the pickled exception.
+    BROKEN = 6
+    #: A logging record of a call. Number 0; payload: JSON.
+    LOG = 7
+    #: A lease ended with its process. Number 0; payload: JSON ``{lease, story}``.
+    LEASE_LOST = 8
+
+
+class Reply(NamedTuple):
+    """What comes back for one call."""
+
+    number: int
+    kind: int
+    attempt: int
+    #: Wall time inside the user's function, by the worker's monotonic clock.
+    run_seconds: float
+    #: Processor time of the thread that ran it.
+    cpu_seconds: float
+    payload: bytes | memoryview
