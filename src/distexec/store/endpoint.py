@@ -105,8 +105,8 @@ class Endpoint:
                 f"host or port cannot be read; a port is a number up to 65535; {_QUOTING}"
             ) from None
         # Such a URL is most likely cut in the middle of its password: quote none of it below.
-        behind = url.partition(parts.netloc)[2]
-        if "#" in behind or ("@" in behind and scheme != SOCKET):
+        misplaced = "@" in parts.path + parts.query and scheme != SOCKET
+        if misplaced or parts.fragment or url.endswith("#"):
             raise _Wrong(f"it cannot be taken apart; {_QUOTING}")
         options = _read_options(parts.query, scheme)
         username = unquote(parts.username) if parts.username else None
