@@ -35,14 +35,14 @@ def describe(value: Any, root: str) -> str:
     For example ``args[0].conn: sqlite3.Connection``, if *root* is ``args[0]``.
     """
     path, culprit = find(value, root)
-    return f"{path}: {_type_name(culprit)}"
+    return f"{path}: {type_name(culprit)}"
 
 
 def explain(value: Any, root: str, error: BaseException) -> str:
     """Return the text of the error for *value*, which raised *error* when it was pickled."""
     path, culprit = find(value, root)
     text = (
-        f"{path}: {_type_name(culprit)} cannot be sent to another process ({describe_error(error)})"
+        f"{path}: {type_name(culprit)} cannot be sent to another process ({describe_error(error)})"
     )
     hint = hints.hint_for(culprit)
     return f"{text}. {hint}" if hint else text
@@ -58,12 +58,27 @@ def explain_arguments(
 
 
 def describe_error(error: BaseException) -> str:
-    """Return type and text of *error*, whatever its ``__str__`` does."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "<unprintable>"
+    """Return type and text of *error*."""
+    text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of *error*, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException:
+        return "<unprintable>"
+
+
+def type_name(value: Any) -> str:
+    """Return the qualified name of the value's type, with its module unless it is a builtin."""
+    kind = type(value)
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def name_function(function: Callable[..., Any]) -> str:
@@ -230,10 +245,3 @@ def _short(key: Any) -> str:
     except Exception:
         text = f"<{type(key).__name__}>"
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _type_name(value: Any) -> str:
-    kind = type(value)
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
