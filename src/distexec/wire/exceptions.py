@@ -99,8 +99,8 @@ def unpack_exception(payload: bytes | memoryview) -> BaseException:
             _Told(*fields)._replace(frames=[_Frame(*frame) for frame in fields[3]])
             for fields in _loads(payload)
         ]
-    except Exception as error:
-        return RemoteError("unknown", f"its payload cannot be read: {describe_error(error)}")
+    except Exception as problem:
+        return RemoteError("unknown", f"its payload cannot be read: {describe_error(problem)}")
     rebuilt: dict[int, BaseException] = {}
     while len(rebuilt) < len(told):
         # A group can only be made of members that exist already.
@@ -116,7 +116,9 @@ def unpack_exception(payload: bytes | memoryview) -> BaseException:
         if each.notes:
             error.__notes__ = each.notes
     first = rebuilt[0]
-    remote = _RemoteTraceback(f'\n"""\n{told[0].traceback_text}"""')
+    # typeshed wants a traceback object where the standard pools give text.
+    text: Any = f'\n"""\n{told[0].traceback_text}"""'
+    remote = _RemoteTraceback(text)
     remote.__cause__ = first.__cause__
     first.__cause__ = remote
     # Setting a cause hides the context; it was the user's to decide.
@@ -212,9 +214,9 @@ def _rebuild_from_parts(told: _Told, rebuilt: dict[int, BaseException]) -> Any:
     base = _builtin_base(kind)
     try:
         first_args, args = _loads(told.args)
-    except Exception as error:
+    except Exception as problem:
         first_args = args = (told.text,)
-        told.notes.append(f"distexec left out the args: {describe_error(error)}")
+        told.notes.append(f"distexec left out the args: {describe_error(problem)}")
     if told.members is not None:
         first_args = (first_args[0], [rebuilt[number] for number in told.members])
     try:
@@ -321,7 +323,7 @@ def _real_traceback(frames: Sequence[_Frame]) -> types.TracebackType | None:
     """Return a traceback that shows *frames* of another process, for debuggers and test runners."""
     if not frames:
         return None
-    from tblib import Traceback
+    from tblib import Traceback  # type: ignore[import-untyped]  # it ships no types
 
     link = None
     for frame in reversed(frames):

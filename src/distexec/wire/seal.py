@@ -67,7 +67,7 @@ class Seal:
         SecretError: A secret is shorter than `SHORTEST_SECRET`.
     """
 
-    __slots__ = ("key_id", "_head", "_keys", "_accepted")
+    __slots__ = ("_accepted", "_head", "_keys", "key_id")
 
     def __init__(self, secret: bytes, *previous: bytes) -> None:
         #: Tells which secret signed a frame, without telling anything about the secret.

@@ -33,7 +33,7 @@ _UNCHANGING = frozenset(
 class Snapshot:
     """What went into a pickle, compared by identity. Made by `take_snapshot`."""
 
-    __slots__ = ("_marks", "_module_count", "_functions", "_namespaces", "_cells")
+    __slots__ = ("_cells", "_functions", "_marks", "_module_count", "_namespaces")
 
     def __init__(self) -> None:
         self._marks = by_value_marks()
