@@ -1,12 +1,13 @@
 """Pickling functions and classes by value, on cloudpickle. Imported when first needed.
 
 A class that cloudpickle carried by value is one class again when it comes back: both sides track it
-by an id. But cloudpickle then also writes the class's attributes, as they were when it was sent, over
-those of the class it found: after a result arrives, the methods of the caller's own class would be
-copies that see other globals, and a counter kept in the class would jump back. So the process where a
-class was defined *owns* it: it is found there, and never written to.
+by an id. But cloudpickle then also writes the class's attributes, as they were when it was sent,
+over those of the class it found: after a result arrives, the methods of the caller's own class
+would be copies that see other globals, and a counter kept in the class would jump back. So the
+process where a class was defined *owns* it: it is found there, and never written to.
 """
 
+import functools
 import io
 import pickle
 import sys
@@ -19,7 +20,8 @@ import cloudpickle  # type: ignore[import-untyped]  # it ships no types
 
 #: Classes defined in this process that went out by value.
 _owned: weakref.WeakSet[type] = weakref.WeakSet()
-#: Classes that came in by value. They are sent on by value too, and still belong to another process.
+#: Classes that came in by value. They are sent on by value too, and still belong to another
+#: process.
 _received: weakref.WeakSet[type] = weakref.WeakSet()
 
 
@@ -30,6 +32,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         if isinstance(value, io.TextIOWrapper) and value not in (sys.stdout, sys.stderr):
             # cloudpickle would send the file's text, and the worker would write into a copy.
             return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        if type(value) is functools.cached_property:
+            # Before Python 3.12 it has a lock, and no class that uses it could be sent.
+            return _make_cached_property, (value.func, value.attrname)
         reduced = super().reducer_override(value)
         if isinstance(value, type) and isinstance(reduced, tuple) and len(reduced) == 6:
             if value not in _received:
@@ -41,6 +46,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     def dump(self, value: Any) -> None:
         # Past cloudpickle's own `dump`, which turns RecursionError into PicklingError.
         pickle.Pickler.dump(self, value)
+
+
+def _make_cached_property(
+    function: Callable[[Any], Any], name: str | None
+) -> functools.cached_property[Any]:
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
 
 
 def _receive(make: Callable[..., type], *arguments: Any) -> type:

@@ -1,8 +1,8 @@
 """Finding what cannot be pickled inside a value, and saying so in words that help.
 
 The search follows pickle: into containers, into what an object's ``__reduce_ex__`` gives, into the
-closure variables, defaults and globals of functions that travel by value. A part is the culprit if it
-does not pickle by itself and every part of it does.
+closure variables, defaults and globals of functions that travel by value. A part is the culprit if
+it does not pickle by itself and every part of it does.
 """
 
 import copyreg
@@ -16,8 +16,8 @@ from distexec.wire import hints
 from distexec.wire.pickling import dump
 from distexec.wire.snapshot import global_names, is_importable
 
-#: Parts that are tried before the search gives up and names the whole. A try pickles the part, so that
-#: this bounds the time: about 0.1 s for small parts.
+#: Parts that are tried before the search gives up and names the whole. A try pickles the part, so
+#: that this bounds the time: about 0.1 s for small parts.
 MOST_TRIES = 2_000
 #: Steps from the root. Nobody reads longer paths.
 DEEPEST = 20
@@ -90,9 +90,9 @@ def name_function(function: Callable[..., Any]) -> str:
 
 
 def find(value: Any, root: str) -> tuple[str, Any]:
-    """Return path and object of the smallest part of *value*, itself not picklable, that is not either.
+    """Return path and object of the smallest part of *value* that does not pickle.
 
-    If the search ends without one (a cycle, too large), that is *value*.
+    *value* itself does not; if the search ends without a part (a cycle, too large), it is *value*.
     """
     tries = 0
     failing = {id(value)}
@@ -152,8 +152,10 @@ def _parts(value: Any) -> Iterator[_Part]:
             yield from _function_parts(value)
     elif kind is types.MethodType:
         name = value.__func__.__qualname__
-        yield (lambda path: f"self of {path}" if path.startswith("method ") else f"{path}.__self__",
-               value.__self__)
+        yield (
+            lambda path: f"self of {path}" if path.startswith("method ") else f"{path}.__self__",
+            value.__self__,
+        )
         yield _suffix(f"'s function {name}"), value.__func__
     elif kind is functools.partial:
         yield _attribute("func"), value.func
@@ -180,14 +182,17 @@ def _function_parts(function: types.FunctionType) -> Iterator[_Part]:
             yield _suffix(f"'s global variable {name}"), function.__globals__[name]
     defaults = function.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()
-    for name, part in (*zip(names, defaults, strict=False), *(function.__kwdefaults__ or {}).items()):
+    for name, part in (
+        *zip(names, defaults, strict=False),
+        *(function.__kwdefaults__ or {}).items(),
+    ):
         yield _suffix(f"'s default of {name}"), part
     for name, part in function.__dict__.items():
         yield _attribute(name), part
 
 
 def _object_parts(value: Any) -> Iterator[_Part]:
-    """Yield what the object gives to pickle, under the names of its attributes where it has them."""
+    """Yield what the object gives to pickle, by the names of its attributes where it can."""
     try:
         reducer = copyreg.dispatch_table.get(type(value))
         reduced = reducer(value) if reducer else value.__reduce_ex__(5)

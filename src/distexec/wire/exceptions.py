@@ -1,11 +1,11 @@
 """Exceptions as payloads: the same class, arguments, attributes and traceback on the other side.
 
 Pickle rebuilds an exception by calling its class with ``args``, which fails for every class whose
-constructor wants something else, and it forgets traceback, cause and context. So each exception of the
-chain is taken apart here: what can be sent is sent in pieces, and a piece that cannot be pickled, or
-not be unpickled in the caller, costs that piece and not the exception. What cannot be rebuilt at all
-arrives as `RemoteError` with name, text and traceback. Nothing here raises because of an exception's
-own misbehaviour.
+constructor wants something else, and it forgets traceback, cause and context. So each exception of
+the chain is taken apart here: what can be sent is sent in pieces, and a piece that cannot be
+pickled, or not be unpickled in the caller, costs that piece and not the exception. What cannot be
+rebuilt at all arrives as `RemoteError` with name, text and traceback. Nothing here raises because
+of an exception's own misbehaviour.
 """
 
 import copyreg
@@ -30,8 +30,8 @@ LONGEST_TEXT = 100_000
 #: Where a class changes how it is pickled. One that does is heard first.
 _PICKLE_HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 
-#: Attributes that are carried otherwise; and AttributeError's ``obj``, which may be anything, and which
-#: CPython leaves out as well (gh-103352).
+#: Attributes that are carried otherwise; and AttributeError's ``obj``, which may be anything, and
+#: which CPython leaves out as well (gh-103352).
 _NOT_SLOTS = frozenset({"message", "exceptions", "obj", "__weakref__", "__dict__"})
 
 
@@ -89,8 +89,8 @@ def pack_exception(error: BaseException) -> bytes:
 def unpack_exception(payload: bytes | memoryview) -> BaseException:
     """Return the exception that was given to `pack_exception`, or a `RemoteError` in its place.
 
-    As with the standard pools, its ``__cause__`` is a ``_RemoteTraceback`` with the formatted traceback;
-    the cause that it had itself is that one's ``__cause__``.
+    As with the standard pools, its ``__cause__`` is a ``_RemoteTraceback`` with the formatted
+    traceback; the cause that it had itself is that one's ``__cause__``.
     """
     from concurrent.futures.process import _RemoteTraceback
 
@@ -139,9 +139,7 @@ def _reachable(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _tell(
-    error: BaseException, numbers: dict[int, int], kinds: dict[type, bytes | None]
-) -> _Told:
+def _tell(error: BaseException, numbers: dict[int, int], kinds: dict[type, bytes | None]) -> _Told:
     kind = type(error)
     if kind not in kinds:
         kinds[kind] = _try_dump(kind)
@@ -260,9 +258,7 @@ def _has_pickle_hook(kind: type, base: type) -> bool:
     )
 
 
-def _dump_arguments(
-    error: BaseException, base: type[BaseException], left_out: list[str]
-) -> bytes:
+def _dump_arguments(error: BaseException, base: type[BaseException], left_out: list[str]) -> bytes:
     """Pickle what the builtin constructor is given, and ``args``; an OSError's differ."""
     if isinstance(error, BaseExceptionGroup):
         first_args = args = (error.message,)

@@ -4,8 +4,8 @@ import types
 from typing import Any
 
 _LOCK = (
-    "Locks hold back threads of one process; calls run in many. Let calls return values and combine "
-    "those in the caller, or make the lock inside the function"
+    "Locks hold back threads of one process; calls run in many. Let calls return values and "
+    "combine those in the caller, or make the lock inside the function"
 )
 _FILE = "Pass the path, and open the file inside the function"
 _CONNECTION = (
@@ -13,7 +13,9 @@ _CONNECTION = (
     "inside the function or in the executor's initializer"
 )
 _QUEUE = "This queue exists in one process only: return the values, or use a queue on a server"
-_ITERATOR = "It can only run where it was started: pass list(...) of it, or what is needed to make it"
+_ITERATOR = (
+    "It can only run where it was started: pass list(...) of it, or what is needed to make it"
+)
 _THREAD = "Threads and processes cannot move: pass what they work on"
 _EXECUTOR = "An executor stays in its process: open one inside the function to submit from there"
 _FUTURE = "A future stays in its process: pass its result()"

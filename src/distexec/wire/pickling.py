@@ -1,7 +1,7 @@
 """The two ends of every pickle of this package: `dump` and `_loads`.
 
-Plain pickle is 20 times as fast as cloudpickle, so it goes first. What it cannot do, or would do by a
-name that means something else in another process, is left to `distexec.wire.by_value`.
+Plain pickle is 20 times as fast as cloudpickle, so it goes first. What it cannot do, or would do by
+a name that means something else in another process, is left to `distexec.wire.by_value`.
 """
 
 import pickle
@@ -50,7 +50,7 @@ def dump(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
 
 
 def _loads(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
-    """Unpickle. The only place of the package that does: *data* was in a frame that a seal opened."""
+    """Unpickle what a sealed frame brought. The only place of the package that does."""
     return pickle.loads(data, buffers=buffers)
 
 

@@ -1,7 +1,7 @@
 """Where the cluster's secret comes from: the environment, or a file that nobody else can read.
 
-As text, a secret is base64url; where several stand together, separated by commas or white space, the
-first signs and all are accepted. That is how a cluster changes its secret without a pause.
+As text, a secret is base64url; where several stand together, separated by commas or white space,
+the first signs and all are accepted. That is how a cluster changes its secret without a pause.
 """
 
 import base64
@@ -137,8 +137,10 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
     if os.name == "nt":  # No such modes there.
         return
     if status.st_uid != os.geteuid():
-        raise SecretError(f"{path} belongs to another user, who could know or change it: "
-                          f"chown it to user {os.geteuid()}")
+        raise SecretError(
+            f"{path} belongs to another user, who could know or change it: "
+            f"chown it to user {os.geteuid()}"
+        )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(status.st_mode)
         raise SecretError(f"{path} has mode {mode:o} and is open to others: chmod 600 {path}")

