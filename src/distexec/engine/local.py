@@ -12,9 +12,9 @@ import weakref
 from collections.abc import Sequence
 from types import TracebackType
 
+from distexec.engine.keeper import LONGEST_END_SECONDS, Keeper
 from distexec.engine.node_process import usable_processors
 from distexec.engine.server import LOG_FILE, greet, last_lines
-from distexec.engine.warden import LONGEST_END_SECONDS, Warden
 from distexec.errors import ClusterUnavailable
 from distexec.settings import Settings
 from distexec.store.endpoint import Endpoint
@@ -56,8 +56,8 @@ class LocalCluster:
         self._timer: threading.Timer | None = None
         # One at a time sends, or else a smaller number could overtake a larger one.
         self._growing = threading.Lock()
-        self._warden = Warden(name=f"local@{os.uname().nodename}", queues=queues, slots=workers)
-        forgotten = weakref.finalize(self, _let_go, self._warden, self._owner)
+        self._keeper = Keeper(name=f"local@{os.uname().nodename}", queues=queues, slots=workers)
+        forgotten = weakref.finalize(self, _let_go, self._keeper, self._owner)
         forgotten.atexit = False  # `_close_all` does it, and waits.
         _clusters.add(self)
 
@@ -73,13 +73,13 @@ class LocalCluster:
                 raise ClusterUnavailable("this cluster was not started before the process forked")
             return self
         with self._state_lock:
-            if self._warden.failed is not None:
-                raise ClusterUnavailable(self._warden.failed)
+            if self._keeper.failed is not None:
+                raise ClusterUnavailable(self._keeper.failed)
             if self._is_closed:
                 raise ClusterUnavailable("the embedded cluster was closed")
             if not self._is_started:
                 try:
-                    self._warden.start()
+                    self._keeper.start()
                 except BaseException:
                     self._is_closed = True
                     raise
@@ -96,26 +96,26 @@ class LocalCluster:
         assert folder is not None
         deadline = time.monotonic() + timeout
         while self._server_name is None:
-            if self._warden.failed is not None:
-                raise ClusterUnavailable(self._warden.failed)
+            if self._keeper.failed is not None:
+                raise ClusterUnavailable(self._keeper.failed)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ClusterUnavailable(
                     f"the embedded server did not answer within {timeout:g} seconds"
                     + last_lines(folder / LOG_FILE)
                 )
-            self._server_name = greet(folder, self._warden.password, timeout=left)
+            self._server_name = greet(folder, self._keeper.password, timeout=left)
             if self._server_name is None:
                 time.sleep(_LOOK_SECONDS)
 
     def wait(self) -> None:
         """Wait until the cluster has ended."""
-        self._warden.join()
+        self._keeper.join()
 
     @property
     def endpoint(self) -> Endpoint:
         """The server's address, password included. Starts the cluster."""
-        return self.start()._warden.endpoint
+        return self.start()._keeper.endpoint
 
     @property
     def url(self) -> str:
@@ -125,22 +125,22 @@ class LocalCluster:
     @property
     def secret(self) -> bytes:
         """What signs this cluster's calls and results."""
-        return self._warden.secret
+        return self._keeper.secret
 
     @property
     def node(self) -> str:
         """The name of the cluster's node."""
-        return self._warden.name
+        return self._keeper.name
 
     @property
     def slots(self) -> int:
         """How many slots the node has, or will have soon."""
-        return self._warden.slots
+        return self._keeper.slots
 
     @property
     def failed(self) -> str | None:
         """What happened, once the cluster is lost: its server died, or its node cannot start."""
-        return self._warden.failed
+        return self._keeper.failed
 
     def grow(self, slots: int) -> None:
         """Have at least so many slots.
@@ -149,9 +149,9 @@ class LocalCluster:
             ClusterError: The server does not answer.
         """
         with self._growing:
-            if slots <= self._warden.slots:
+            if slots <= self._keeper.slots:
                 return
-            self._warden.slots = slots
+            self._keeper.slots = slots
             if self._is_started and os.getpid() == self._owner:
                 self._command({"do": "resize", "slots": slots})
 
@@ -181,8 +181,8 @@ class LocalCluster:
             return
         # No lock: what waits for `start` may be what this is to end.
         self._is_closed = True
-        self._warden.let_go()
-        self._warden.join(LONGEST_END_SECONDS)
+        self._keeper.let_go()
+        self._keeper.join(LONGEST_END_SECONDS)
 
     def __enter__(self) -> "LocalCluster":
         self.start()
@@ -205,12 +205,12 @@ class LocalCluster:
         parts = [f"<LocalCluster {self._state()}", f"{self.slots} slots"]
         if self._server_name is not None:
             parts.append(self._server_name)
-        if self._warden.server is not None:
-            parts.append(f"pid {self._warden.server.pid}")
+        if self._keeper.server is not None:
+            parts.append(f"pid {self._keeper.server.pid}")
         return " | ".join(parts) + ">"
 
     def _state(self) -> str:
-        if self._warden.failed is not None:
+        if self._keeper.failed is not None:
             return "failed"
         if self._is_closed:
             return "closed"
@@ -229,7 +229,7 @@ class LocalCluster:
         """
         global _shared
         with _shared_lock:
-            if _shared is None or _shared._is_closed or _shared._warden.failed is not None:
+            if _shared is None or _shared._is_closed or _shared._keeper.failed is not None:
                 _shared = LocalCluster()
             _shared._end_later()
             return _shared
@@ -276,10 +276,10 @@ _shared: LocalCluster | None = None
 _shared_lock = threading.RLock()
 
 
-def _let_go(warden: Warden, owner: int) -> None:
-    """End the processes of a cluster that was forgotten; they are reaped on the warden's thread."""
+def _let_go(keeper: Keeper, owner: int) -> None:
+    """End the processes of a cluster that was forgotten; they are reaped on the keeper's thread."""
     if os.getpid() == owner:
-        warden.let_go()
+        keeper.let_go()
 
 
 def _close_all() -> None:

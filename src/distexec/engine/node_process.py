@@ -35,7 +35,7 @@ def usable_processors() -> int:
 
 
 def launch_node(
-    folder: Path, endpoint: Endpoint, secret: str, *, name: str, queues: Sequence[str], slots: int
+    folder: Path, endpoint: Endpoint, secret: bytes, *, name: str, queues: Sequence[str], slots: int
 ) -> Process:
     """Start a node for the server in *folder* and return at once; it waits for the server itself.
 
@@ -47,7 +47,7 @@ def launch_node(
     cwd = _working_folder()
     order = {
         "endpoint": endpoint.to_json(),
-        "secret": secret,
+        "secret": secret.hex(),
         "node": name,
         "queues": list(queues),
         "slots": slots,

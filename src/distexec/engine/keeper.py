@@ -7,7 +7,7 @@ main thread only, so there is no moment when it could leave a process behind tha
 
     start ──> guard, server, node are up ──> let_go, or a loss ──> the guard ends them ──> reaped
                      │        ▲
-                     └────────┘ the guard or a node that had worked was lost: started again
+                     └────────┘ the guard was killed, or a node that had worked: started again
 """
 
 import os
@@ -25,7 +25,7 @@ from distexec.errors import ClusterError, ClusterUnavailable
 from distexec.store.endpoint import SOCKET, Endpoint
 from distexec.wire import secret as secrets
 
-#: A node that ends sooner than this would do so again: better say why than try for ever. A good
+#: A node that is killed sooner than this would be again: better say so than try for ever. A good
 #: start takes well under a second.
 _SHORTEST_NODE_LIFE_SECONDS = 5.0
 
@@ -36,7 +36,7 @@ LONGEST_END_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 
 
-class Warden:
+class Keeper:
     """Keeps one cluster's processes. Does not hold the `LocalCluster`, which may be forgotten."""
 
     def __init__(self, *, name: str, queues: Sequence[str], slots: int) -> None:
@@ -55,7 +55,7 @@ class Warden:
         self._children: list[Process] = []
         self._is_ending = False
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="distexec-warden", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="distexec-keeper", daemon=True)
 
     def start(self) -> None:
         """Start all processes; wait for none of them.
@@ -145,7 +145,7 @@ class Warden:
             node_process.launch_node(
                 self.folder,
                 self.endpoint,
-                secrets.to_text(self.secret),
+                self.secret,
                 name=self.name,
                 queues=self.queues,
                 slots=self.slots,
@@ -176,7 +176,7 @@ class Warden:
         try:
             if process is self._guard.process:
                 self._start_guard()
-            elif process is self._node and self._has_worked():
+            elif process is self._node and self._is_worth_another():
                 self._start_node()
             else:
                 what, log = (
@@ -191,8 +191,12 @@ class Warden:
         except ClusterUnavailable as error:
             self._fail(str(error))
 
-    def _has_worked(self) -> bool:
-        return time.monotonic() - self._node_started_at > _SHORTEST_NODE_LIFE_SECONDS
+    def _is_worth_another(self) -> bool:
+        # What exits by itself has given up: the supervisor tries again on its own as long as that
+        # makes sense.
+        assert self._node is not None
+        age = time.monotonic() - self._node_started_at
+        return self._node.returncode < 0 and age > _SHORTEST_NODE_LIFE_SECONDS
 
     def _fail(self, why: str) -> None:
         if not self._is_ending:
