@@ -10,6 +10,10 @@ from typing import NamedTuple, Protocol
 Frame = bytes
 
 
+class SessionUnknown(Exception):
+    """The server has no record of this session: it was emptied, or restarted without its data."""
+
+
 class ExecutorRef(NamedTuple):
     """Names one executor of one session, everywhere in the cluster."""
 
@@ -46,7 +50,15 @@ class Held(NamedTuple):
 
 
 class CallerStore(Protocol):
-    """One session's side. Thread-safe; `collect` has a connection of its own."""
+    """One session's side. Thread-safe; `collect` has a connection of its own.
+
+    Every verb raises `distexec.errors.ClusterUnavailable` when the server does not answer, and
+    may then be called again: no write happens twice.
+    """
+
+    def open(self) -> None:
+        """Make the session known to the server."""
+        ...
 
     def put(
         self,
@@ -62,6 +74,9 @@ class CallerStore(Protocol):
 
         Returns:
             How many leases the executor has now, over all queues.
+
+        Raises:
+            SessionUnknown: Nothing was written.
         """
         ...
 
@@ -125,22 +140,39 @@ class LeaseStore(Protocol):
         """Forget a demand whose session is gone or whose frame is foreign."""
         ...
 
-    def admit(
-        self, ref: ExecutorRef, queue: str, lease: str, limit: int, share: int | None = None
-    ) -> bool:
-        """Become *lease* of the executor, unless it has *limit* threads already.
+    def lease_count(self, ref: ExecutorRef) -> int: ...
 
-        *share* is the most leases that this node may hold. False too if the session is gone.
+    def admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        """Become *lease* of the executor, with one thread.
+
+        Refused (False) when the executor has *limit* threads or *wanted* leases already, when
+        this node holds *share* leases, or when the session is gone.
         """
         ...
 
-    def widen(self, limit: int, threads: int) -> int:
-        """Ask for *threads* threads in this lease; return how many it may have now."""
+    def widen(self, threads: int, limit: int) -> int:
+        """Ask for *threads* threads in this lease; return how many it may have now.
+
+        The executor's leases never have more than *limit* together. Asking for fewer gives back.
+        """
         ...
 
     def spec(self) -> Frame | None: ...
 
     def function(self, function_id: bytes) -> Frame | None: ...
+
+    def backlog(self) -> int:
+        """How many entries of the lease's stream nobody has taken."""
+        ...
 
     def take(self, count: int, timeout: float) -> list[Held] | None:
         """Take up to *count* entries; wait *timeout* seconds for the first.
