@@ -1,1 +1,1 @@
-"""The 25 properties that a drop-in owes its user: one set of tests for the standard pools and ours."""
+"""The 25 properties that a drop-in owes its user: one suite for the standard pools and for ours."""

@@ -59,6 +59,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)]),

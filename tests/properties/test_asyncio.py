@@ -123,7 +123,7 @@ def test_several_loops_share_one_executor(world: World, pool: Pools) -> None:
 def test_executor_survives_a_closed_loop(
     world: World, pool: Pools, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """``asyncio.run`` per request closes loops with calls under way; the next must find all well."""
+    """``asyncio.run`` per request closes loops with calls under way; the next must go on."""
     executor = pool(world, 2)
     future = executor.submit(calls.wait_for, gate.path, "late")
 
