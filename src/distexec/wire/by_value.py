@@ -29,7 +29,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     """cloudpickle's, made honest: files are refused, and classes keep their owner."""
 
     def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, io.TextIOWrapper) and value not in (sys.stdout, sys.stderr):
+        if value is sys.stdout or value is sys.stderr:
+            # The worker's own, of whatever type.
+            return getattr, (sys, "stdout" if value is sys.stdout else "stderr")
+        if isinstance(value, io.TextIOWrapper):
             # cloudpickle would send the file's text, and the worker would write into a copy.
             return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         if type(value) is functools.cached_property:

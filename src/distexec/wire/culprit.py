@@ -41,6 +41,8 @@ def describe(value: Any, root: str) -> str:
 def explain(value: Any, root: str, error: BaseException) -> str:
     """Return the text of the error for *value*, which raised *error* when it was pickled."""
     path, culprit = find(value, root)
+    own_error = _pickling_error(culprit)
+    error = error if own_error is None else own_error
     text = (
         f"{path}: {type_name(culprit)} cannot be sent to another process ({describe_error(error)})"
     )
@@ -101,6 +103,8 @@ def find(value: Any, root: str) -> tuple[str, Any]:
     queue: deque[tuple[str, Any, int]] = deque([(root, value, 0)])
     while queue:
         path, whole, depth = queue.popleft()
+        if hints.is_bound_to_process(whole):
+            return path, whole
         is_smallest = True
         for step, part in _parts(whole):
             if type(part) in _PLAIN:
@@ -122,13 +126,17 @@ def find(value: Any, root: str) -> tuple[str, Any]:
 
 
 def _pickles(value: Any) -> bool:
+    return _pickling_error(value) is None
+
+
+def _pickling_error(value: Any) -> BaseException | None:
     try:
         dump(value, [])
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException:
-        return False
-    return True
+    except BaseException as error:
+        return error
+    return None
 
 
 def _parts(value: Any) -> Iterator[_Part]:

@@ -72,13 +72,22 @@ _CONNECTION_NAMES = ("Connection", "Cursor", "Engine", "Session", "Client", "Poo
 
 def hint_for(value: Any) -> str:
     """Return what to do instead of sending *value*; empty if nothing is known about its type."""
-    kinds = type(value).__mro__
-    for kind in kinds:
-        hint = _HINTS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if hint:
-            return hint
-    if kinds[0].__name__.endswith(_CONNECTION_NAMES):
+    if hint := _known(value):
+        return hint
+    if type(value).__name__.endswith(_CONNECTION_NAMES):
         return _CONNECTION
     if isinstance(value, types.FunctionType):
         return "It is sent by value, with all that it uses"
+    return ""
+
+
+def is_bound_to_process(value: Any) -> bool:
+    """Whether *value* as a whole cannot move: a future is to blame, and not the lock inside it."""
+    return bool(_known(value))
+
+
+def _known(value: Any) -> str:
+    for kind in type(value).__mro__:
+        if hint := _HINTS.get(f"{kind.__module__}.{kind.__qualname__}"):
+            return hint
     return ""

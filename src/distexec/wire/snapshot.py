@@ -36,27 +36,42 @@ _UNCHANGING = frozenset(
 
 _GLOBAL_INSTRUCTIONS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
 
-#: What a class has that does not change what its code does.
-_IDLE_NAMES = re.compile(r"__(annot\w*|dataclass_params|doc|dict|weakref)__")
+#: What a class has that does not change what its code does; copyreg adds __slotnames__ when an
+#: instance is pickled.
+_IDLE_NAMES = re.compile(r"__(annot\w*|dataclass_params|doc|dict|slotnames|weakref)__")
 
 
 class Snapshot:
     """What went into a pickle, to be compared by identity. Made by `take_snapshot`."""
 
-    __slots__ = ("_cells", "_classes", "_functions", "_marks", "_names", "_sizes")
+    __slots__ = ("_cells", "_classes", "_functions", "_marks", "_names", "_root_state", "_sizes")
 
     def __init__(self) -> None:
         self._marks = by_value_marks()
+        #: Code and defaults of the function itself, apart from the others': a snapshot that held its
+        #: own function would keep it alive.
+        self._root_state: tuple[types.CodeType, Any, Any] | None = None
         self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
         self._classes: list[tuple[type, tuple[type, ...]]] = []
         self._names: list[tuple[Callable[[str, object], object], str, object]] = []
         self._sizes: list[tuple[Sized, int]] = []
         self._cells: list[tuple[types.CellType, object]] = []
 
-    def holds(self) -> bool:
-        """Whether pickling now would give the same. Written for speed: it runs at each submit."""
+    def holds(self, root: Any) -> bool:
+        """Whether pickling *root*, whose snapshot this is, would give the same now.
+
+        Written for speed: it runs at each submit.
+        """
         if self._marks is not by_value_marks():
             return False
+        if self._root_state is not None:
+            code, defaults, keyword_defaults = self._root_state
+            if (
+                root.__code__ is not code
+                or root.__defaults__ is not defaults
+                or root.__kwdefaults__ is not keyword_defaults
+            ):
+                return False
         for look_up, name, found in self._names:
             if look_up(name, _MISSING) is not found:
                 return False
@@ -115,15 +130,20 @@ class Snapshot:
         return False
 
     def add_function(self, function: types.FunctionType) -> bool:
-        """Remember a function that is sent by value; False if part of it may change unseen."""
+        """Remember a function that is sent by value; False if part of it may change unseen.
+
+        The first one is the root.
+        """
         if any(function is known for known, *_ in self._functions):
             return True
-        self._functions.append(
-            (function, function.__code__, function.__defaults__, function.__kwdefaults__)
-        )
+        state = function.__code__, function.__defaults__, function.__kwdefaults__
+        if self._root_state is None:
+            self._root_state = state
+        else:
+            self._functions.append((function, *state))
         values = list(function.__defaults__ or ())
-        for namespace in (function.__kwdefaults__, function.__dict__):
-            values += self._look_up_all(namespace or {})
+        for namespace in (function.__kwdefaults__ or {}, function.__dict__):
+            values += self._look_up_all(namespace)
         for name in sorted(global_names(function.__code__)):
             self._look_up(function.__globals__, name)
             if name in function.__globals__:
@@ -165,8 +185,7 @@ class Snapshot:
         self._names.append((namespace.get, name, namespace.get(name, _MISSING)))
 
     def _look_up_all(self, namespace: Mapping[str, Any]) -> list[Any]:
-        if namespace:
-            self._sizes.append((namespace, len(namespace)))
+        self._sizes.append((namespace, len(namespace)))
         for name in namespace:
             self._look_up(namespace, name)
         return list(namespace.values())
@@ -180,7 +199,9 @@ def take_snapshot(function: Callable[..., Any]) -> Snapshot | None:
     if is_importable(function):
         snapshot.add_name(function.__module__, function.__qualname__)
         return snapshot
-    return snapshot if snapshot.add_value(function) else None
+    if isinstance(function, types.FunctionType) and snapshot.add_function(function):
+        return snapshot
+    return None
 
 
 def is_importable(value: Any) -> bool:

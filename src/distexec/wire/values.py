@@ -150,7 +150,7 @@ class FunctionPacker:
         if (
             remembered is not None
             and remembered.function() is function
-            and remembered.snapshot.holds()
+            and remembered.snapshot.holds(function)
         ):
             return remembered.packed
         # Before pickling: what changes in between makes this snapshot untrue, not the pickle.
