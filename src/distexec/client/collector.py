@@ -19,7 +19,7 @@ from distexec.errors import (
 from distexec.wire import places
 from distexec.wire.codec import decode_replies
 from distexec.wire.exceptions import unpack_exception
-from distexec.wire.records import Reply, ReplyKind
+from distexec.wire.records import Reply, ReplyKind, read_entry
 from distexec.wire.seal import Direction
 from distexec.wire.values import unpack_result
 from distexec.worker.logs import replay
@@ -116,10 +116,11 @@ class Collector:
             if call is not None:
                 call.future._mark_running()
             return None, 0
-        call = channel.window.give_back(reply.number)
-        if call is not None and reply.kind == ReplyKind.UNKNOWN_FUNCTION:
-            channel.functions.pop(call.function[0], None)
-        channel.counters.returned += 1
+        call = channel.window.give_back(reply.number, read_entry(reply.payload))
+        if call is not None:
+            channel.counters.returned += 1
+            if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
+                channel.functions.pop(call.function[0], None)
         return channel, 0
 
     def _deliver(self, channel: Channel, call: PendingCall, reply: Reply) -> int:

@@ -195,13 +195,18 @@ class Window:
             self._wait_again(calls)
             return calls
 
-    def give_back(self, number: int) -> PendingCall | None:
-        """Let a call wait again that a lease took and did not start."""
+    def give_back(self, number: int, entry: int) -> PendingCall | None:
+        """Let a call wait again that a lease took with *entry* and did not start.
+
+        ``None`` if it is not in flight with that entry: the lease may say it twice.
+        """
         with self._lock:
-            call = self._sent.pop(number, None)
-            if call is not None:
-                self._leave_entry(call)
-                self._wait_again([call])
+            call = self._sent.get(number)
+            if call is None or call.entry != entry:
+                return None
+            del self._sent[number]
+            self._leave_entry(call)
+            self._wait_again([call])
             return call
 
     def remove(self, call: PendingCall) -> bool:

@@ -175,6 +175,7 @@ class Keeper:
             return
         try:
             if process is self._guard.process:
+                self._guard.let_go()
                 self._start_guard()
             elif process is self._node and self._is_worth_another():
                 self._start_node()

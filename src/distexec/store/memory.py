@@ -221,7 +221,6 @@ class MemoryLeaseStore:
         self._node, self._pid = node, pid
         self._ref = ExecutorRef("", "")
         self._queue = self._lease = ""
-        self._interrupted = False
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         with self._server.changed:
@@ -285,7 +284,6 @@ class MemoryLeaseStore:
     def take(self, count: int, timeout: float) -> list[Held] | None:
         with self._server.changed:
             self._server.changed.wait_for(self._has_something, timeout)
-            self._interrupted = False
             executor = self._leased()
             if executor is None:
                 return None
@@ -303,7 +301,7 @@ class MemoryLeaseStore:
 
     def _has_something(self) -> bool:
         executor = self._leased()
-        return self._interrupted or executor is None or bool(executor.stream(self._queue).waiting)
+        return executor is None or bool(executor.stream(self._queue).waiting)
 
     def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
         with self._server.changed:
@@ -326,11 +324,6 @@ class MemoryLeaseStore:
                 return False
             del executor.leases[self._lease]
             return True
-
-    def interrupt(self) -> None:
-        with self._server.changed:
-            self._interrupted = True
-            self._server.changed.notify_all()
 
     def close(self) -> None:
         """Nothing to close."""

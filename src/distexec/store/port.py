@@ -194,10 +194,6 @@ class LeaseStore(Protocol):
         """End the lease. Unless *force*, refuse (False) while the stream has entries to take."""
         ...
 
-    def interrupt(self) -> None:
-        """Make a `take` that waits return soon."""
-        ...
-
     def close(self) -> None: ...
 
 

@@ -43,11 +43,11 @@ class ReplyKind(enum.IntEnum):
     DONE = 1
     #: Payload: the pickled exception.
     FAILED = 2
-    #: Taken and not started; to be sent again, uncharged. No payload.
+    #: Taken and not started; to be sent again, uncharged. Payload: the entry, by `pack_entry`.
     RETURNED = 3
     #: Running since some milliseconds. No payload, and not the call's last reply.
     STARTED = 4
-    #: Not started, since the worker does not know the function: send it again, and the function first.
+    #: As RETURNED, since the worker does not know the function: it must be sent before.
     UNKNOWN_FUNCTION = 5
     #: An initializer failed. Number: the executor's; payload: the pickled exception.
     BROKEN = 6
@@ -68,6 +68,16 @@ class Reply(NamedTuple):
     #: Processor time of the thread that ran it.
     cpu_seconds: float
     payload: bytes | memoryview
+
+
+def pack_entry(entry: int) -> bytes:
+    """The payload of a reply that gives a call back: the stream entry that carried it."""
+    return entry.to_bytes(8, "little")
+
+
+def read_entry(payload: bytes | memoryview) -> int:
+    """Read what `pack_entry` wrote."""
+    return int.from_bytes(payload, "little")
 
 
 class Sharing(enum.Enum):

@@ -30,7 +30,15 @@ from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import decode_calls, encode_replies
-from distexec.wire.records import CallFlag, Envelope, ExecutorSpec, Reply, ReplyKind, Sharing
+from distexec.wire.records import (
+    CallFlag,
+    Envelope,
+    ExecutorSpec,
+    Reply,
+    ReplyKind,
+    Sharing,
+    pack_entry,
+)
 from distexec.wire.seal import Direction, Seal
 from distexec.worker import context
 from distexec.worker.run import Functions, run_call
@@ -240,7 +248,9 @@ class Lease:
         with self._changed:
             del self._running[threading.get_ident()]
             self._calls_run += 1
-            if reply.kind in (ReplyKind.DONE, ReplyKind.FAILED):
+            if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
+                reply = reply._replace(payload=pack_entry(running.taken.entry))
+            else:
                 self._learn(running.taken, reply)
             self._answer(running.taken.entry, reply, now)
             must_send = (
@@ -440,7 +450,9 @@ class Lease:
         while self._taken and (older_than is None or self._taken[0].taken_at < older_than):
             taken = self._taken.popleft()
             call = taken.call
-            reply = Reply(call.number, ReplyKind.RETURNED, call.attempt, 0.0, 0.0, b"")
+            reply = Reply(
+                call.number, ReplyKind.RETURNED, call.attempt, 0.0, 0.0, pack_entry(taken.entry)
+            )
             self._answer(taken.entry, reply, time.monotonic())
 
     def _room_for(self, now: float) -> int:
