@@ -16,6 +16,7 @@ from distexec.errors import FrameRejected
 from distexec.store.port import LeaseStore
 from distexec.wire import places
 from distexec.wire.seal import Direction
+from distexec.worker import context
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,16 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         return False
     if not membership.is_guest:
         _restore_signals(interrupts=membership.is_supervised)
+    context.settle_in(
+        context.Home(
+            membership.endpoint,
+            membership.broker_url,
+            membership.seal,
+            membership.settings,
+            task.request.hostname,
+            os.getpid(),
+        )
+    )
     share = membership.share
     slot = Slot(
         queue,
