@@ -29,8 +29,9 @@ from distexec.wire import secret
 #: for a machine that tests something else beside.
 GONE_SECONDS = 2.0
 
-#: Guard, server, supervisor, the node's main process and a child for each of two slots.
-WHOLE = 6
+#: Guard, server and supervisor; the node's main process and a child for each of two slots.
+OWN = 3
+WHOLE = OWN + 3
 
 SOURCE = str(Path(distexec.engine.__file__).parents[2])
 
@@ -61,7 +62,7 @@ def program() -> Iterator[Callable[..., tuple[subprocess.Popen[str], list[psutil
     started: list[subprocess.Popen[str]] = []
 
     def start(
-        end: str = "", before: str = ""
+        end: str = "", before: str = "", size: int = WHOLE
     ) -> tuple[subprocess.Popen[str], list[psutil.Process], Path]:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM.format(source=SOURCE, end=end, before=before)],
@@ -76,7 +77,7 @@ def program() -> Iterator[Callable[..., tuple[subprocess.Popen[str], list[psutil
         folder = Endpoint.parse(process.stdout.readline().strip()).folder
         assert folder is not None
         assert folder.is_dir()
-        return process, whole(process.pid), folder
+        return process, whole(process.pid, size), folder
 
     yield start
     for process in started:
@@ -84,12 +85,12 @@ def program() -> Iterator[Callable[..., tuple[subprocess.Popen[str], list[psutil
             process.kill()
 
 
-def whole(pid: int) -> list[psutil.Process]:
-    """The descendants of a cluster's owner, when all of them have started."""
+def whole(pid: int, size: int = WHOLE) -> list[psutil.Process]:
+    """The descendants of a cluster's owner, when so many have started."""
 
     def look() -> list[psutil.Process]:
         found = psutil.Process(pid).children(recursive=True)
-        return found if len(found) >= WHOLE else []
+        return found if len(found) >= size else []
 
     return eventually(look)
 
@@ -116,19 +117,24 @@ def folder_of(cluster: LocalCluster) -> Path:
 
 
 def server_of(cluster: LocalCluster) -> psutil.Process:
-    return next(
-        each
-        for each in own_children()
-        if str(folder_of(cluster) / server.SOCKET_FILE) in cmdline(each)
+    return own_child(str(folder_of(cluster) / server.SOCKET_FILE))
+
+
+def own_node(but: psutil.Process | None = None) -> psutil.Process:
+    return own_child("distexec.engine.supervisor", but)
+
+
+def own_guard(but: psutil.Process | None = None) -> psutil.Process:
+    return own_child("distexec-guard", but)
+
+
+def own_child(word: str, but: psutil.Process | None = None) -> psutil.Process:
+    """The one with *word* in its command line, which a new process does not have at once."""
+    return eventually(
+        lambda: next(
+            (each for each in own_children() if word in cmdline(each) and each != but), None
+        )
     )
-
-
-def node_of(cluster: LocalCluster) -> psutil.Process:
-    return next(each for each in own_children() if "distexec.engine.supervisor" in cmdline(each))
-
-
-def guard_of(cluster: LocalCluster) -> psutil.Process:
-    return next(each for each in own_children() if "distexec-guard" in cmdline(each))
 
 
 def own_children() -> list[psutil.Process]:
@@ -235,8 +241,9 @@ def test_close_leaves_nothing(cluster: LocalCluster) -> None:
     cluster.close()
     cluster.close()
 
-    nothing_remains(processes, folder)
+    eventually(lambda: nothing_remains(processes, folder), GONE_SECONDS)
     assert own_children() == [], "not even to be reaped"
+    assert not folder.exists()
     assert "distexec-keeper" not in [thread.name for thread in threading.enumerate()]
     assert repr(cluster).startswith("<LocalCluster closed")
     with pytest.raises(ClusterUnavailable, match="was closed"):
@@ -251,7 +258,7 @@ def test_close_from_another_thread(cluster: LocalCluster) -> None:
     thread.start()
     thread.join()
 
-    nothing_remains(processes, folder)
+    eventually(lambda: nothing_remains(processes, folder), GONE_SECONDS)
 
 
 def test_forgotten_cluster_ends(cluster: LocalCluster) -> None:
@@ -263,7 +270,7 @@ def test_forgotten_cluster_ends(cluster: LocalCluster) -> None:
     gc.collect()
 
     eventually(lambda: not folder.exists(), GONE_SECONDS)
-    eventually(lambda: len(own_children()) == before - 3, GONE_SECONDS)
+    eventually(lambda: len(own_children()) == before - OWN, GONE_SECONDS)
     cluster.wait_ready()
 
 
@@ -286,7 +293,7 @@ def test_forgotten_cluster_ends(cluster: LocalCluster) -> None:
 )
 def test_everything_ends_with_the_program(program: Any, end: str) -> None:
     """However it ends: what it leaves behind would run, and stay reachable, for ever."""
-    process, others, folder = program(end)
+    process, others, folder = program(end, size=WHOLE if "SIGKILL" in end else OWN)
 
     process.stdin.write("\n")
     process.stdin.close()
@@ -326,7 +333,7 @@ def test_ctrl_c_reaches_the_program_and_not_the_cluster(program: Any) -> None:
 def test_forked_child_does_not_end_the_cluster(program: Any, end: str) -> None:
     """multiprocessing forks by default on Linux; the copy of the object is not the owner."""
     before = f"child = os.fork()\nif not child:\n    {end}\n    os._exit(0)\nos.waitpid(child, 0)"
-    process, others, folder = program(before=f"{before}\nprint('forked', flush=True)")
+    process, others, folder = program(before=f"{before}\nprint('forked', flush=True)", size=OWN)
 
     assert process.stdout.readline() == "forked\n"
     cluster = Endpoint.parse(f"redis+socket://{folder}/server.sock")
@@ -339,7 +346,8 @@ def test_forked_child_does_not_end_the_cluster(program: Any, end: str) -> None:
 def test_forked_child_does_not_keep_the_cluster(program: Any) -> None:
     """It inherits the guard's pipe: it must not hold it open when the program is killed."""
     process, others, folder = program(
-        before="child = os.fork()\nif not child:\n    signal.pause()\nprint(child, flush=True)"
+        before="child = os.fork()\nif not child:\n    signal.pause()\nprint(child, flush=True)",
+        size=OWN + 1,
     )
     child = psutil.Process(int(process.stdout.readline()))
 
@@ -383,14 +391,15 @@ def test_lost_server_is_told_and_everything_ends(cluster: LocalCluster) -> None:
 def test_lost_node_is_started_again(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node can be killed by accident or for its memory; its calls run again on the next one."""
     monkeypatch.setattr(keeper, "_SHORTEST_NODE_LIFE_SECONDS", 0.0)
-    others, node = whole(os.getpid()), node_of(cluster)
+    whole(os.getpid())
+    node = own_node()
     below = node.children(recursive=True)
 
     node.kill()
 
-    eventually(lambda: node_of(cluster).pid != node.pid)
+    own_node(but=node)
     eventually(lambda: all(map(is_gone, below)), GONE_SECONDS)
-    assert len(whole(os.getpid())) == len(others)
+    whole(os.getpid())
     assert cluster.failed is None
 
 
@@ -400,7 +409,7 @@ def test_node_that_cannot_live_fails_the_cluster(
     """Starting it for ever would hang every call; the first death says what is wrong."""
     monkeypatch.setattr(keeper, "_SHORTEST_NODE_LIFE_SECONDS", 1000.0)
 
-    node_of(cluster).kill()
+    own_node().kill()
 
     eventually(lambda: cluster.failed, GONE_SECONDS)
     assert "node (pid " in (cluster.failed or "")
@@ -408,28 +417,28 @@ def test_node_that_cannot_live_fails_the_cluster(
 
 def test_lost_guard_is_replaced(cluster: LocalCluster) -> None:
     """Without a guard, a killed program would leave everything behind."""
-    guard = guard_of(cluster)
+    guard = own_guard()
 
     guard.kill()
 
-    eventually(lambda: guard_of(cluster).pid != guard.pid, GONE_SECONDS)
+    own_guard(but=guard)
     processes, folder = whole(os.getpid()), folder_of(cluster)
     cluster.close()
-    nothing_remains(processes, folder)
+    eventually(lambda: nothing_remains(processes, folder), GONE_SECONDS)
 
 
 def test_guard_that_is_killed_at_the_end_is_not_missed(cluster: LocalCluster) -> None:
     """The owner is alive then, and does its work."""
     processes, folder = whole(os.getpid()), folder_of(cluster)
-    guard_of(cluster).suspend()  # It will not read that it was let go.
+    own_guard().suspend()  # It will not read that it was let go.
     closing = threading.Thread(target=cluster.close)
     closing.start()
 
     eventually(lambda: repr(cluster).startswith("<LocalCluster closed"))
-    guard_of(cluster).kill()
+    own_guard().kill()
 
     closing.join()
-    nothing_remains(processes, folder)
+    eventually(lambda: nothing_remains(processes, folder), GONE_SECONDS)
 
 
 def test_interrupted_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,11 +498,7 @@ def test_missing_server_is_told_each_time(monkeypatch: pytest.MonkeyPatch) -> No
 def test_server_that_does_not_answer_is_told_in_time(cluster: LocalCluster) -> None:
     """A hang would say nothing."""
     stopped = LocalCluster(1).start()
-    pid = next(
-        each.pid for each in own_children() if str(folder_of(stopped)) in cmdline(each)
-        and "guard" not in cmdline(each)
-    )  # fmt: skip
-    os.kill(pid, signal.SIGSTOP)
+    server_of(stopped).suspend()
 
     with pytest.raises(ClusterUnavailable, match=r"did not answer within 0\.2 seconds"):
         stopped.wait_ready(timeout=0.2)
