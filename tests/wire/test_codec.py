@@ -15,9 +15,7 @@ small = st.integers(0, 2**16 - 1)
 payloads = st.binary(max_size=40)
 seconds = st.floats(allow_nan=False)
 calls = st.builds(Envelope, numbers, st.binary(min_size=16, max_size=16), small, small, payloads)
-replies = st.builds(
-    Reply, numbers, st.sampled_from(ReplyKind), small, seconds, seconds, payloads
-)
+replies = st.builds(Reply, numbers, st.sampled_from(ReplyKind), small, seconds, seconds, payloads)
 
 
 @given(st.lists(calls, max_size=8))

@@ -151,7 +151,7 @@ def test_cycles_end() -> None:
 
 def test_the_search_is_bounded() -> None:
     """It runs in submit: a million objects must not cost minutes, nor a deep one the stack."""
-    wide = [Holder(number=number) for number in range(100_000)] + [LOCK]
+    wide = {number: Holder(number=number) for number in range(100_000)} | {-1: LOCK}
     deep: Any = LOCK
     for _ in range(DEEPEST * 3):
         deep = [deep]
@@ -160,6 +160,14 @@ def test_the_search_is_bounded() -> None:
     assert find(wide, "args[0]") == ("args[0]", wide)
     assert find(deep, "args[0]")[0].startswith("args[0]")
     assert time.monotonic() - start < 10
+
+
+def test_one_bad_item_of_a_long_list_is_found() -> None:
+    """A hundred thousand records and one open connection: exactly then the path is needed."""
+    items: list[Any] = [Holder(number=number) for number in range(20_000)]
+    items[15_432].conn = LOCK
+
+    assert describe(items, "args[0]") == f"args[0][15432].conn: {LOCK_TYPE}"
 
 
 def test_arguments_are_told_apart() -> None:

@@ -1,4 +1,4 @@
-"""A function is sent once, as it is at the moment of submit, and pickled again only if it must be."""
+"""A function is sent as it is at the moment of submit, and pickled again only if it must be."""
 
 import functools
 import gc
@@ -6,7 +6,7 @@ import json
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,14 +70,14 @@ def counter():
 
 
 @pytest.fixture
-def program() -> Iterator[dict[str, Any]]:
+def program() -> dict[str, Any]:
     """The names of a program that workers cannot import, like those of a user's ``__main__``."""
     module = types.ModuleType("users_program")
     sys.modules[module.__name__] = module
     exec(compile(SOURCE, "users_program.py", "exec"), vars(module))
     # As after a script's end: by name it is not found, so that it goes by value.
     del sys.modules[module.__name__]
-    yield vars(module)
+    return vars(module)
 
 
 def pack_there(packer: FunctionPacker, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -238,7 +238,7 @@ def test_functions_are_not_kept_alive() -> None:
     assert not packer._remembered
 
 
-def test_remembered_functions_are_bounded(program: dict[str, Any]) -> None:
+def test_remembered_functions_are_bounded() -> None:
     """A recursive function is in its own snapshot; programs that make many must not grow."""
     packer = FunctionPacker()
     for _ in range(values.MOST_REMEMBERED + 50):
@@ -275,5 +275,7 @@ def test_a_function_that_cannot_be_sent_is_named() -> None:
     def submit() -> None:
         guarded()
 
-    with pytest.raises(NotPicklable, match=r"closure variable guarded's closure variable lock: _th"):
+    with pytest.raises(
+        NotPicklable, match=r"closure variable guarded's closure variable lock: _th"
+    ):
         FunctionPacker().pack(submit)

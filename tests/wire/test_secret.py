@@ -111,7 +111,7 @@ def test_missing_and_unreadable_files_are_named(tmp_path: Path) -> None:
     """A file that was asked for and is not there must not fall through to another secret."""
     with pytest.raises(SecretError, match=f"{tmp_path}/nowhere"):
         secret.load({"DISTEXEC_SECRET_FILE": str(tmp_path / "nowhere")})
+    (tmp_path / "noise").write_bytes(b"\xff" * 70_000)
+    (tmp_path / "noise").chmod(0o600)
     with pytest.raises(SecretError, match="distexec keygen"):
-        (tmp_path / "noise").write_bytes(b"\xff" * 70_000)
-        (tmp_path / "noise").chmod(0o600)
         secret.read(tmp_path / "noise")

@@ -9,7 +9,7 @@ import copyreg
 import functools
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from distexec.wire import hints
@@ -21,6 +21,8 @@ from distexec.wire.snapshot import global_names, is_importable
 MOST_TRIES = 2_000
 #: Steps from the root. Nobody reads longer paths.
 DEEPEST = 20
+#: Items from which on a list is searched by halves.
+LONG = 64
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, bytearray, range, type(None)})
 
@@ -148,8 +150,9 @@ def _parts(value: Any) -> Iterator[_Part]:
         for name, part in zip(kind._fields, value, strict=False):
             yield _attribute(name), part
     elif kind is list or kind is tuple:
-        for index, part in enumerate(value):
-            yield _item(index), part
+        indices = range(len(value)) if len(value) < LONG else [_first_failing(value)]
+        for index in indices:
+            yield _item(index), value[index]
     elif kind is dict:
         yield from _dict_parts(value.items())
     elif kind is set or kind is frozenset:
@@ -176,6 +179,15 @@ def _parts(value: Any) -> Iterator[_Part]:
                     yield _attribute(name), getattr(part, "__func__", part)
     else:
         yield from _object_parts(value)
+
+
+def _first_failing(values: Sequence[Any]) -> int:
+    """Find an item that does not pickle, by halves: at the cost of pickling the list twice."""
+    low, high = 0, len(values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _pickles(values[low:middle]) else (low, middle)
+    return low
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[_Part]:

@@ -16,13 +16,11 @@ from typing import Any, NamedTuple
 
 from distexec.errors import RemoteError
 from distexec.wire.culprit import describe_error, text_of, type_name
+from distexec.wire.frames import Frame, make_traceback, take_frames
 from distexec.wire.pickling import _loads, dump
 
 #: Exceptions that one payload carries: of a chain that a retry loop made, the newest.
 MOST_EXCEPTIONS = 500
-
-#: Frames of one traceback: a RecursionError has a thousand, and nobody reads the middle.
-OUTER_FRAMES, INNER_FRAMES = 20, 80
 
 #: Characters of the formatted traceback; its end says what happened.
 LONGEST_TEXT = 100_000
@@ -35,20 +33,13 @@ _PICKLE_HOOKS = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 _NOT_SLOTS = frozenset({"message", "exceptions", "obj", "__weakref__", "__dict__"})
 
 
-class _Frame(NamedTuple):
-    filename: str
-    function: str
-    line: int
-    module: str
-
-
 class _Told(NamedTuple):
     """One exception, taken apart. The numbers are positions in the payload's list."""
 
     type_name: str
     text: str
     traceback_text: str
-    frames: list[_Frame]
+    frames: list[Frame]
     notes: list[str]
     cause: int | None
     context: int | None
@@ -78,9 +69,8 @@ def pack_exception(error: BaseException) -> bytes:
     for each in errors:
         try:
             told.append(_tell(each, numbers, kinds))
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except BaseException:
+        except BaseException as problem:
+            _let_interrupt(problem)
             told.append(_tell_little(each))
     told[0] = told[0]._replace(traceback_text=_format(error))
     return dump([(*each[:3], [tuple(frame) for frame in each.frames], *each[4:]) for each in told])
@@ -96,34 +86,45 @@ def unpack_exception(payload: bytes | memoryview) -> BaseException:
 
     try:
         told = [
-            _Told(*fields)._replace(frames=[_Frame(*frame) for frame in fields[3]])
+            _Told(*fields)._replace(frames=[Frame(*frame) for frame in fields[3]])
             for fields in _loads(payload)
         ]
+        errors = _rebuild_all(told)
+        first, story = errors[0], told[0]
     except Exception as problem:
         return RemoteError("unknown", f"its payload cannot be read: {describe_error(problem)}")
+    # typeshed wants a traceback object where the standard pools give text.
+    text: Any = f'\n"""\n{story.traceback_text}"""'
+    remote = _RemoteTraceback(text)
+    remote.__cause__ = first.__cause__
+    first.__cause__ = remote
+    # Setting a cause hides the context; it was the user's to decide.
+    first.__suppress_context__ = story.suppress_context
+    return first
+
+
+def _rebuild_all(told: Sequence[_Told]) -> list[BaseException]:
     rebuilt: dict[int, BaseException] = {}
     while len(rebuilt) < len(told):
         # A group can only be made of members that exist already.
-        for number, each in enumerate(told):
-            if number not in rebuilt and rebuilt.keys() >= set(each.members or ()):
-                rebuilt[number] = _rebuild(each, rebuilt)
+        ready = [
+            number
+            for number, each in enumerate(told)
+            if number not in rebuilt and rebuilt.keys() >= set(each.members or ())
+        ]
+        if not ready:
+            raise ValueError("a group has members that are not there")
+        for number in ready:
+            rebuilt[number] = _rebuild(told[number], rebuilt)
     for number, each in enumerate(told):
         error = rebuilt[number]
-        error.__traceback__ = _real_traceback(each.frames)
+        error.__traceback__ = make_traceback(each.frames)
         error.__cause__ = None if each.cause is None else rebuilt[each.cause]
         error.__context__ = None if each.context is None else rebuilt[each.context]
         error.__suppress_context__ = each.suppress_context
         if each.notes:
             error.__notes__ = each.notes
-    first = rebuilt[0]
-    # typeshed wants a traceback object where the standard pools give text.
-    text: Any = f'\n"""\n{told[0].traceback_text}"""'
-    remote = _RemoteTraceback(text)
-    remote.__cause__ = first.__cause__
-    first.__cause__ = remote
-    # Setting a cause hides the context; it was the user's to decide.
-    first.__suppress_context__ = told[0].suppress_context
-    return first
+    return [rebuilt[number] for number in range(len(told))]
 
 
 def _reachable(error: BaseException) -> list[BaseException]:
@@ -154,7 +155,7 @@ def _tell(error: BaseException, numbers: dict[int, int], kinds: dict[type, bytes
         type_name=type_name(error),
         text=text_of(error),
         traceback_text="",
-        frames=_frames(error.__traceback__),
+        frames=take_frames(error.__traceback__),
         notes=[str(note) for note in notes] if isinstance(notes, list | tuple) else [],
         cause=numbers.get(id(error.__cause__)),
         context=numbers.get(id(error.__context__)),
@@ -192,9 +193,8 @@ def _rebuild(told: _Told, rebuilt: dict[int, BaseException]) -> BaseException:
     for attempt in (_rebuild_by_own_pickle, _rebuild_from_parts):
         try:
             error = attempt(told, rebuilt)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
+        except BaseException as problem:
+            _let_interrupt(problem)
             continue
         if isinstance(error, BaseException):
             return error
@@ -212,7 +212,8 @@ def _rebuild_from_parts(told: _Told, rebuilt: dict[int, BaseException]) -> Any:
     base = _builtin_base(kind)
     try:
         first_args, args = _loads(told.args)
-    except Exception as problem:
+    except BaseException as problem:
+        _let_interrupt(problem)
         first_args = args = (told.text,)
         told.notes.append(f"distexec left out the args: {describe_error(problem)}")
     if told.members is not None:
@@ -232,7 +233,8 @@ def _rebuild_from_parts(told: _Told, rebuilt: dict[int, BaseException]) -> Any:
         error.args = args
     try:
         attributes, slots = _loads(told.attributes)
-    except Exception as problem:
+    except BaseException as problem:
+        _let_interrupt(problem)
         told.notes.append(f"distexec left out the attributes: {describe_error(problem)}")
         return error
     error.__dict__.update(attributes)
@@ -242,6 +244,12 @@ def _rebuild_from_parts(told: _Told, rebuilt: dict[int, BaseException]) -> Any:
         except (AttributeError, TypeError):
             continue
     return error
+
+
+def _let_interrupt(problem: BaseException) -> None:
+    """Raise again what is not the exception's own misbehaviour."""
+    if isinstance(problem, KeyboardInterrupt | MemoryError):
+        raise problem
 
 
 def _builtin_base(kind: type) -> type[BaseException]:
@@ -300,43 +308,11 @@ def _slots(error: BaseException) -> dict[str, Any]:
     return values
 
 
-def _frames(link: types.TracebackType | None) -> list[_Frame]:
-    frames = []
-    while link is not None:
-        frame = link.tb_frame
-        code = frame.f_code
-        module = frame.f_globals.get("__name__")
-        frames.append(
-            _Frame(code.co_filename, code.co_name, link.tb_lineno or 1, str(module or "?"))
-        )
-        link = link.tb_next
-    if len(frames) > OUTER_FRAMES + INNER_FRAMES:
-        frames[OUTER_FRAMES:-INNER_FRAMES] = []
-    return frames
-
-
-def _real_traceback(frames: Sequence[_Frame]) -> types.TracebackType | None:
-    """Return a traceback that shows *frames* of another process, for debuggers and test runners."""
-    if not frames:
-        return None
-    from tblib import Traceback  # type: ignore[import-untyped]  # it ships no types
-
-    link = None
-    for frame in reversed(frames):
-        code = types.SimpleNamespace(co_filename=frame.filename, co_name=frame.function)
-        namespace = {"__name__": frame.module, "__file__": frame.filename}
-        inner = types.SimpleNamespace(f_code=code, f_globals=namespace, f_lineno=frame.line)
-        link = types.SimpleNamespace(tb_frame=inner, tb_lineno=frame.line, tb_next=link)
-    made: types.TracebackType | None = Traceback(link).as_traceback()
-    return made
-
-
 def _format(error: BaseException) -> str:
     try:
         text = "".join(traceback.format_exception(error))
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException:
+    except BaseException as problem:
+        _let_interrupt(problem)
         return f"{type_name(error)}: {text_of(error)}\n"
     return text if len(text) <= LONGEST_TEXT else f"[...]{text[-LONGEST_TEXT:]}"
 
@@ -344,9 +320,8 @@ def _format(error: BaseException) -> str:
 def _try_dump(value: Any) -> bytes | None:
     try:
         return dump(value)
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException:
+    except BaseException as problem:
+        _let_interrupt(problem)
         return None
 
 

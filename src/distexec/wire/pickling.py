@@ -13,6 +13,9 @@ from typing import Any
 #: module would find another program's main module in the worker.
 _MAIN_MODULES = b"_main__"
 
+#: Modules that `set_by_value` was given.
+_names: tuple[str, ...] = ()
+
 #: A pickle that contains one of these is made again by value. It may be mere text, and then that
 #: costs time and changes nothing.
 _marks: tuple[bytes, ...] = (_MAIN_MODULES,)
@@ -60,13 +63,18 @@ def set_by_value(modules: Iterable[types.ModuleType]) -> None:
     Raises:
         ValueError: One of them is not a module, or not in ``sys.modules``.
     """
-    global _marks
+    global _names, _marks
     from distexec.wire import by_value
 
     modules = list(modules)
     by_value.register(modules)
-    names = {module.__name__.encode() for module in modules}
-    _marks = tuple(dict.fromkeys((*_marks, *sorted(names))))
+    _names = tuple(sorted({*_names, *(module.__name__ for module in modules)}))
+    marks = [_MAIN_MODULES]
+    for name in _names:
+        # As pickle writes a short string, so that a module "app" is not found in every "apple".
+        encoded = name.encode()
+        marks += [pickle.SHORT_BINUNICODE + bytes([len(encoded)]) + encoded, encoded + b"."]
+    _marks = tuple(marks)
 
 
 def by_value_marks() -> tuple[bytes, ...]:
@@ -79,4 +87,4 @@ def is_by_value(module_name: str) -> bool:
     if module_name in ("__main__", "__mp_main__"):
         return True
     # A package covers its submodules.
-    return any(f"{module_name}.".startswith(f"{mark.decode()}.") for mark in _marks[1:])
+    return any(f"{module_name}.".startswith(f"{name}.") for name in _names)

@@ -48,8 +48,8 @@ class Snapshot:
 
     def __init__(self) -> None:
         self._marks = by_value_marks()
-        #: Code and defaults of the function itself, apart from the others': a snapshot that held its
-        #: own function would keep it alive.
+        #: Code and defaults of the function itself, apart from the others': a snapshot that held
+        #: its own function would keep it alive.
         self._root_state: tuple[types.CodeType, Any, Any] | None = None
         self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
         self._classes: list[tuple[type, tuple[type, ...]]] = []
