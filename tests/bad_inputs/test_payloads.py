@@ -39,7 +39,7 @@ def _things() -> Iterator[tuple[Any, str]]:
 
 @on(*OURS)
 def test_thing_of_one_process_is_refused_by_its_path(world: World, pool: Pools) -> None:
-    """At once, and by where it is: "cannot pickle X" alone starts a search."""
+    """At once, and by where it is: "cannot pickle X" alone would start a search."""
     executor = pool(world, 2)
     executor.submit(calls.nothing).result(timeout=20)
 
@@ -76,7 +76,7 @@ def test_refused_call_is_never_sent(world: World, pool: Pools) -> None:
 
 @on(*OURS)
 def test_function_that_holds_such_a_thing_is_refused(world: World, pool: Pools) -> None:
-    """A closure over a lock is how threads synchronise: exactly what must not be copied silently."""
+    """A closure over a lock is how threads synchronise: it must not be copied silently."""
     lock = threading.Lock()
 
     def guarded() -> int:
