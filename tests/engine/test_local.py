@@ -222,6 +222,26 @@ def test_secrets_are_in_no_command_line_and_no_environment(cluster: LocalCluster
             assert word.encode() not in seen, process
 
 
+def test_cluster_grows_when_asked(cluster: LocalCluster) -> None:
+    """``max_workers`` may be larger than the processors; it never makes a cluster smaller."""
+    whole(os.getpid())
+
+    cluster.grow(4)
+    cluster.grow(3)
+
+    whole(os.getpid(), WHOLE + 2)
+    assert cluster.slots == 4
+
+
+def test_cluster_that_has_not_started_grows_for_nothing() -> None:
+    """The executor's limit is known before its first call."""
+    made = LocalCluster(1)
+
+    made.grow(5)
+
+    assert repr(made) == "<LocalCluster not started | 5 slots>"
+
+
 def test_start_waits_for_nobody() -> None:
     """The caller imports its libraries while server and node boot."""
     made = LocalCluster(2).start()

@@ -16,8 +16,7 @@ from weakref import WeakSet
 
 from distexec.errors import ClusterUnavailable
 
-#: Seconds between SIGTERM and SIGKILL are `_GRACE_STEPS` of these. Nothing runs when a cluster is
-#: closed in good order, and when its owner was killed nobody waits for what runs.
+#: Seconds; so many of these steps lie between SIGTERM and SIGKILL when the owner was lost.
 _GRACE_STEP_SECONDS = 0.02
 _GRACE_STEPS = 25
 
@@ -25,17 +24,17 @@ _GRACE_STEPS = 25
 # before it is signalled again, since its number may come to belong to somebody else.
 _SCRIPT = f"""
 trap '' HUP INT QUIT TERM
-groups=
+groups= steps={_GRACE_STEPS}
 without() {{ kept=; for g in $groups; do [ "$g" = "$1" ] || kept="$kept $g"; done; groups=$kept; }}
 signal() {{ for g in $groups; do kill -s "$1" -- "-$g" 2>/dev/null || without "$g"; done; }}
 while read -r word group; do
   case $word in
     +) groups="$groups $group" ;;
     -) without "$group" ;;
+    now) steps=0 ;;
   esac
 done
-signal TERM
-steps={_GRACE_STEPS}
+[ $steps -eq 0 ] || signal TERM
 while [ $steps -gt 0 ] && [ -n "$groups" ]; do
   sleep {_GRACE_STEP_SECONDS}
   signal 0
@@ -101,7 +100,16 @@ class Guard:
         self._say(b"- %d\n" % process.pid)
 
     def let_go(self) -> None:
-        """Make the guard end everything, now. Returns at once; may be called again."""
+        """Make the guard kill everything. Returns at once; may be called again.
+
+        Without the grace of a lost owner: who closes a cluster has waited for his calls, and a
+        node in good order would need more than that time to say goodbye.
+        """
+        self._say(b"now\n")
+        self._pipe.close()
+
+    def drop(self) -> None:
+        """Have nothing to do with the guard any more: it is another process's."""
         self._pipe.close()
 
     def _say(self, line: bytes) -> None:
@@ -120,7 +128,7 @@ def _drop_inherited_pipes() -> None:
     global _lock
     _lock = threading.Lock()
     for guard in list(_guards):
-        guard.let_go()
+        guard.drop()
     _guards.clear()
 
 

@@ -158,20 +158,16 @@ class LocalCluster:
     def _command(self, command: dict[str, object]) -> None:
         # Imports redis, which the start of a cluster need not wait for.
         from distexec.store.connect import open_caller_store
+        from distexec.wire import places
         from distexec.wire.seal import Direction, Seal
 
         session = f"local-{os.urandom(8).hex()}"
         store = open_caller_store(self.endpoint, session, Settings.from_environment())
         try:
             command["at"] = store.beat([])
-            store.command(
-                self.node,
-                Seal(self.secret).seal(
-                    Direction.CONTROL,
-                    b"command|" + self.node.encode(),
-                    json.dumps(command).encode(),
-                ),
-            )
+            body = json.dumps(command).encode()
+            frame = Seal(self.secret).seal(Direction.CONTROL, places.command(self.node), body)
+            store.command(self.node, frame)
         finally:
             store.close()
 

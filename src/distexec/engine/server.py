@@ -232,12 +232,15 @@ def greet(folder: Path, password: str, timeout: float) -> str | None:
             if isinstance(error, ClusterRefused):
                 raise
             return None
-    fields = dict(
-        line.partition(":")[::2] for line in answer.decode(errors="replace").split("\r\n")
-    )
-    if version := fields.get("valkey_version"):
-        return f"valkey {version}"
-    return f"redis {fields.get('redis_version', '(of unknown version)')}"
+    return name_in(answer)
+
+
+def name_in(information: bytes) -> str:
+    """The server's name and version, out of its answer to ``INFO server``."""
+    for name in ("valkey", "redis"):
+        if match := re.search(rf"^{name}_version:(\S+)".encode(), information, re.MULTILINE):
+            return f"{name} {match[1].decode(errors='replace')}"
+    return "a server that does not say its version"
 
 
 def last_lines(log: Path, count: int = 5) -> str:
