@@ -4,8 +4,11 @@ Everything that forks or touches Celery's pool happens in the main thread, insid
 loop; the heart and the orders are threads that ask for it with ``hub.call_soon``.
 """
 
+import contextlib
 import gc
 import logging
+import os
+import signal
 import socket
 import time
 import weakref
@@ -54,6 +57,7 @@ class Node(bootsteps.StartStopStep):
         self._membership = _memberships[worker.app]
         self._flags = flags.current = flags.Flags()
         self._flags.slots = self._target = worker.concurrency
+        self._is_ending = False
         self._server_clock = 0.0
         self._heart = Heart(
             worker.hostname,
@@ -96,12 +100,16 @@ class Node(bootsteps.StartStopStep):
 
     def close(self, worker: Any) -> None:
         """Begin the end: leases give their slots back."""
+        self._is_ending = True
         self.drain()
 
     def stop(self, worker: Any) -> None:
         """End in good order: the heart beats until the last call is done."""
         self.drain()
-        worker.pool.stop()  # The pool's own step comes too late: it would find the heart stopped.
+        if not self._membership.is_guest and self._processes is not None:
+            self._finish_leases()
+        # The pool's own step comes too late: it would find the heart stopped.
+        worker.pool.stop()
         self._end()
 
     def terminate(self, worker: Any) -> None:
@@ -112,6 +120,24 @@ class Node(bootsteps.StartStopStep):
     def _end(self) -> None:
         self._orders.stop()
         self._heart.stop()
+
+    def _finish_leases(self) -> None:
+        """Wait for the last lease, then end the idle children.
+
+        What billiard does instead looks twice a second, at one child after the other.
+        """
+        processes, hub = self._processes, self._worker.hub
+        processes._processes = 0  # Those that die now are not replaced.
+        try:
+            while processes._cache:
+                hub.run_once()
+        except Exception as error:  # The broker is gone; billiard's way does without the loop.
+            logger.warning("The node's end takes longer: %s", error)
+            return
+        for process in processes._pool:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        self._worker.pool.terminate()
 
     def drain(self) -> None:
         """Ask every lease to give its slot back. Safe in a signal handler."""
@@ -134,9 +160,9 @@ class Node(bootsteps.StartStopStep):
         if not self._orders.ident:
             self._orders.start()  # Not before: without a clock it could not refuse stale orders.
         if self._flags.draining:
-            self._in_main_thread(_wake)
-        elif self._flags.slots > self._target:
-            self._in_main_thread(self._settle_size)  # Some were busy when it was asked for.
+            self._in_main_thread(self._begin_end)
+        elif self._flags.slots != self._target:
+            self._in_main_thread(self._settle_size)
 
     def _obey(self, command: dict[str, Any]) -> None:
         match command:
@@ -144,8 +170,8 @@ class Node(bootsteps.StartStopStep):
                 self._target = slots
                 self._in_main_thread(self._settle_size)
             case {"do": "drain"}:
+                state.should_stop = 0
                 self.drain()
-                self._in_main_thread(_stop)
             case _:
                 logger.warning("A command that this version does not know: %r", command.get("do"))
 
@@ -168,7 +194,10 @@ class Node(bootsteps.StartStopStep):
             processes.maintain_pool()
 
     def _settle_size(self) -> None:
-        """Approach the wanted number of slots: grow in steps, shrink by what is idle."""
+        """Approach the wanted number of slots: grow in steps, shrink by what is idle.
+
+        The heart asks again after each step, with its beat, and each second while some are busy.
+        """
         processes, consumer = self._processes, self._worker.consumer
         if processes is None or processes._state != RUN:
             return
@@ -186,8 +215,11 @@ class Node(bootsteps.StartStopStep):
         if step:
             consumer._update_prefetch_count(step)
             self._heart.beat_now()
-        if missing > step > 0:
-            self._in_main_thread(self._settle_size)
+
+    def _begin_end(self) -> None:
+        # Celery's loop looks once a second whether a signal or an order asked for its end.
+        if not self._is_ending:
+            state.maybe_shutdown()
 
     def _look_who_waits(self) -> None:
         # Accepted requests are reserved too; what is left waits for a slot that a lease may hold.
@@ -203,14 +235,6 @@ class Node(bootsteps.StartStopStep):
         if not self._membership.is_guest:
             logs.keep_warnings()
             _close_inherited_sockets()
-
-
-def _stop() -> None:
-    state.should_stop = 0
-
-
-def _wake() -> None:
-    """Make Celery's loop turn, and see that it shall stop."""
 
 
 def _close_inherited_sockets() -> None:

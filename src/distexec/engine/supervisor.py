@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import logging
+import multiprocessing
 import os
 import select
 import signal
@@ -31,7 +32,7 @@ from distexec.settings import Settings
 from distexec.store.endpoint import Endpoint
 from distexec.wire.seal import Seal
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("distexec.engine.supervisor")  # Not "__main__".
 
 #: Seconds that an embedded node waits for the server that is started beside it.
 SERVER_SECONDS: Final = 10.0
@@ -48,8 +49,18 @@ _NO_USE: Final = 78
 
 #: What a node would import by and by.
 _IMPORTED_BEFORE_FORK: Final = (
+    "billiard.popen_fork",
+    "billiard.sharedctypes",
+    "billiard.synchronize",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.log",
+    "celery.app.routes",
     "celery.apps.worker",
+    "celery.backends.base",
     "celery.concurrency.prefork",
+    "celery.events",
+    "celery.fixups.django",
     "celery.worker.autoscale",
     "celery.worker.components",
     "celery.worker.consumer.delayed_delivery",
@@ -105,6 +116,9 @@ def run_embedded(orders: dict[str, Any]) -> int:
     """Run the node of an embedded cluster, as its launcher's *orders* say; log to a file."""
     sys.path[:] = orders["sys_path"]
     logs.to_file(orders["log"])
+    # billiard makes a temporary folder, and leaves it when it is killed: ours will do.
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # no other way
+    config["tempdir"] = os.path.dirname(orders["log"])
     endpoint = Endpoint.from_json(orders["endpoint"])
     membership = Membership(
         endpoint=endpoint,
@@ -248,12 +262,13 @@ def _become_node(
 
 def _import_celery() -> None:
     """Import all that the node will need, so that each fork has it."""
+    gc.disable()  # Nothing of it is garbage; looking for some takes a fifth of the time.
     for module in _IMPORTED_BEFORE_FORK:
         importlib.import_module(module)
-    # Out of the collector's sight: it would touch, and so copy, every page of every child; and
-    # Celery collects before each fork.
-    gc.collect()
+    # Out of the collector's sight for good: Celery collects before each fork, and a look at all
+    # of it would copy every page to every child.
     gc.freeze()
+    gc.enable()
 
 
 def _wait_for_server(endpoint: Endpoint) -> None:
