@@ -257,6 +257,8 @@ def test_what_belongs_to_a_process_is_refused_with_a_hint(name: str) -> None:
     close: Callable[[], Any] = getattr(thing, "wait" if name == "process" else "close", int)
     if name == "executor":
         close = thing.shutdown
+    if name == "cursor":
+        close = thing.connection.close
     try:
         with pytest.raises(NotPicklable, match=HINTS[name]) as caught:
             pack_result({"thing": thing})

@@ -51,7 +51,13 @@ class Shape:
     @classmethod
     def named(cls): return cls.__name__
 
+UserId = typing.NewType("UserId", int)
+
+@functools.cache
+def slow(x: UserId) -> UserId: return UserId(x * LIMIT)
+
 def helper(x): return x * LIMIT
+def using_cache(x): return slow(x)
 def plain(x): return helper(x), WORDS, PATTERN.match("x") is not None, json.dumps(x), logger.name
 def failing(): raise Failure(LIMIT)
 def pointing(): return Point(), Pair(1), Mode.FAST, Shape().area, Shape().corners, Shape.make()
@@ -136,7 +142,7 @@ def test_a_closure_is_a_snapshot(program: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "failing", "pointing", "recursive", "nested", "defaulting"]
+    "name", ["plain", "using_cache", "failing", "pointing", "recursive", "nested", "defaulting"]
 )
 def test_an_unchanged_function_is_pickled_once(program: dict[str, Any], name: str) -> None:
     """Pickling by value costs 100 us and more; comparing what it uses costs one."""
@@ -167,6 +173,7 @@ CHANGES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     ),
     "what a method uses": ("pointing", lambda names: names.update(LIMIT=4)),
     "a redefined class": ("pointing", lambda names: names.update(Point=names["Pair"])),
+    "what a cached function uses": ("using_cache", lambda names: names.update(LIMIT=4)),
     "a list": ("listing", lambda names: names["numbers"].append(4)),
 }
 

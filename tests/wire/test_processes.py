@@ -179,6 +179,66 @@ def test_functions_see_their_globals_of_the_moment(tmp_path: Path) -> None:
     )
 
 
+def test_everyday_decorators_and_types_of_main_arrive(tmp_path: Path) -> None:
+    """cloudpickle alone sends half of these by a name that the worker's ``__main__`` has not."""
+    run(
+        tmp_path,
+        """
+        import abc, contextlib, typing
+
+        UserId = typing.NewType("UserId", int)
+        T = typing.TypeVar("T")
+        P = typing.ParamSpec("P")
+
+        @functools.cache
+        def fibonacci(n: UserId) -> UserId:
+            return n if n < 2 else UserId(fibonacci(n - 1) + fibonacci(n - 2))
+
+        def decorator(function: typing.Callable[P, T]) -> typing.Callable[P, T]:
+            @functools.wraps(function)
+            def wrapper(*args, **kwargs): return function(*args, **kwargs)
+            return wrapper
+
+        @decorator
+        def decorated(x): return x + 1
+
+        @functools.singledispatch
+        def dispatched(x): return "object"
+        @dispatched.register
+        def _(x: int): return "int"
+
+        @contextlib.contextmanager
+        def managed(): yield 5
+        def manage():
+            with managed() as value: return value
+
+        class Base(abc.ABC, typing.Generic[T]):
+            @abc.abstractmethod
+            def area(self): ...
+        class Shape(Base[int]):
+            @functools.cached_property
+            def side(self): return 3
+            @functools.lru_cache
+            def area(self): return self.side ** 2
+            class Inner: pass
+
+        @dataclasses.dataclass(slots=True, frozen=True)
+        class Slotted:
+            x: int
+
+        with Peer() as peer:
+            assert peer.call(fibonacci, 20) == peer.call(lambda: fibonacci(20)) == 6765
+            assert peer.call(decorated, 1) == peer.call(lambda: decorator(decorated)(1)) == 2
+            assert peer.call(dispatched, 1) == peer.call(lambda: dispatched(1)) == "int"
+            assert peer.call(manage) == 5
+            assert peer.call(Shape().area) == 9
+            assert isinstance(peer.call(lambda: Shape.Inner()), Shape.Inner)
+            assert peer.call(Slotted, 3) == Slotted(3)
+            assert peer.call(fibonacci.__wrapped__, 3) == 2
+        """,
+    )
+
+
 def test_main_of_a_multiprocessing_child_goes_by_value(tmp_path: Path) -> None:
     """There ``__main__`` is called ``__mp_main__``, which is another program in the worker."""
     printed = run(

@@ -15,11 +15,14 @@ import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sized
-from typing import Any
+from typing import Any, NewType
 
 from distexec.wire.pickling import by_value_marks, is_by_value
 
 _MISSING = object()
+
+#: What ``functools.cache`` makes.
+_CachedFunction = type(functools.cache(len))
 
 #: Instances of exactly these cannot change, or are pickled by name, whatever is in them (loggers).
 _UNCHANGING = frozenset(
@@ -122,6 +125,10 @@ class Snapshot:
             return is_importable(value) or self._add_class(value)
         if isinstance(value, enum.Enum):
             return self.add_value(kind)
+        if kind is _CachedFunction:
+            return is_importable(value) or self.add_value(value.__wrapped__)
+        if kind is NewType:
+            return self.add_value(value.__supertype__)
         if kind is types.ModuleType and not is_by_value(value.__name__):
             if hasattr(value, "__path__"):
                 # A package goes with the submodules that were imported by then.
@@ -193,7 +200,9 @@ class Snapshot:
 
 def take_snapshot(function: Callable[..., Any]) -> Snapshot | None:
     """Return what to compare before the pickle of *function* is used again; ``None``: never do."""
-    if not isinstance(function, types.FunctionType | types.BuiltinFunctionType | type):
+    if not isinstance(
+        function, types.FunctionType | types.BuiltinFunctionType | _CachedFunction | type
+    ):
         return None
     snapshot = Snapshot()
     if is_importable(function):
@@ -210,7 +219,8 @@ def is_importable(value: Any) -> bool:
     if not isinstance(module_name, str) or is_by_value(module_name):
         return False
     found: Any = sys.modules.get(module_name)
-    for name in value.__qualname__.split("."):
+    # Type variables have no qualified name.
+    for name in getattr(value, "__qualname__", value.__name__).split("."):
         try:
             found = vars(found)[name]
         except (TypeError, KeyError):
