@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn
@@ -103,22 +104,22 @@ def run(
     membership = Membership.of_environment(url, is_supervised=True)
     host = socket.gethostname()
     name = name or f"node-{os.getpid()}"
-    return _supervise(
-        membership,
-        name=name if "@" in name else f"{name}@{host}",
-        queues=queues,
-        slots=slots or os.cpu_count() or 1,
-        own_group=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="distexec-") as folder:
+        _keep_temporary_files_in(folder)
+        return _supervise(
+            membership,
+            name=name if "@" in name else f"{name}@{host}",
+            queues=queues,
+            slots=slots or os.cpu_count() or 1,
+            own_group=True,
+        )
 
 
 def run_embedded(orders: dict[str, Any]) -> int:
     """Run the node of an embedded cluster, as its launcher's *orders* say; log to a file."""
     sys.path[:] = orders["sys_path"]
     logs.to_file(orders["log"])
-    # billiard makes a temporary folder, and leaves it when it is killed: ours will do.
-    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # no other way
-    config["tempdir"] = os.path.dirname(orders["log"])
+    _keep_temporary_files_in(os.path.dirname(orders["log"]))
     endpoint = Endpoint.from_json(orders["endpoint"])
     membership = Membership(
         endpoint=endpoint,
@@ -135,6 +136,12 @@ def run_embedded(orders: dict[str, Any]) -> int:
         slots=orders["slots"],
         own_group=False,
     )
+
+
+def _keep_temporary_files_in(folder: str) -> None:
+    """Give billiard *folder*: the node ends without the cleaning up that its own would need."""
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # no other way
+    config["tempdir"] = folder
 
 
 def _supervise(
