@@ -87,7 +87,7 @@ class Dispatcher:
     def _run(self) -> None:
         due = 0.0
         while not self._stopping:
-            ready = self._wait(max(0.0, due - time.monotonic()))
+            ready, must_look = self._wait(max(0.0, due - time.monotonic()))
             for channel in ready:
                 # Cleared before the window is looked at: what comes later is noticed anew.
                 channel.noticed = False
@@ -95,20 +95,27 @@ class Dispatcher:
                     channel.shut_down()
                 with channel.sending:
                     self._send(channel)
-            if time.monotonic() >= due or not ready:
+            if must_look or time.monotonic() >= due:
                 due = time.monotonic() + self._look_after()
 
-    def _wait(self, timeout: float) -> list[Channel]:
-        """Return the channels that were noticed, after at most *timeout* seconds."""
+    def _wait(self, timeout: float) -> tuple[list[Channel], bool]:
+        """Wait for notices, at most *timeout* seconds.
+
+        Returns:
+            The channels that have something to send, and whether the clock must be looked at.
+        """
         ready: list[Channel] = []
+        must_look = False
         try:
             notice = self._notices.get(timeout=timeout)
             while True:
-                if notice is not None:
+                if notice is None:
+                    must_look = True
+                else:
                     ready.append(notice)
                 notice = self._notices.get_nowait()
         except Empty:
-            return ready
+            return ready, must_look
 
     def _send(self, channel: Channel) -> None:
         """Send until nothing may go; the caller holds ``channel.sending``."""

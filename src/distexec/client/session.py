@@ -145,6 +145,9 @@ class Session:
         """Send what *channel* has ready: from this thread if *at_once*, else from the dispatcher's."""
         if at_once:
             self.dispatcher.send_now(channel)
+            if self.cluster.is_home:
+                # The warden looks soon whether anybody takes it.
+                self.dispatcher.notify()
         else:
             self.dispatcher.notify(channel)
 
