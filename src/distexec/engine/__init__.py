@@ -13,12 +13,15 @@ __all__ = ["install"]
 
 
 def __getattr__(name: str) -> Any:
+    value: Any
     if name == "celery":  # The name that ``celery -A`` looks for.
         from distexec.engine.app import app_of_environment
 
-        value: Any = app_of_environment()
+        value = app_of_environment()
     elif name == "install":
-        from distexec.engine.existing import install as value
+        from distexec.engine import existing
+
+        value = existing.install
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -5,6 +5,7 @@ from typing import Any, Final
 from celery import Celery, signals
 
 from distexec.engine import logs
+from distexec.engine.consumer import DropMalformed
 from distexec.engine.lease import register_lease
 from distexec.engine.membership import DEFAULT_QUEUE, Membership, transport_options
 from distexec.engine.node import join
@@ -19,6 +20,7 @@ def make_app(membership: Membership) -> Celery:
     """Return a Celery application whose workers serve executors, and nothing else."""
     app = Celery("distexec", broker=membership.broker_url, set_as_current=False)
     app.conf.update(node_settings(membership.settings))
+    app.steps["consumer"].add(DropMalformed)
     register_lease(app, membership)
     join(app, membership)
     return app

@@ -47,20 +47,16 @@ def _dropping(read: Callable[..., Any]) -> Callable[..., Any]:
 class NodeConsumer(Consumer):
     """The consumer of our own nodes: what it cannot understand is rejected, not fatal."""
 
-    class Blueprint(Consumer.Blueprint):
-        """Celery's steps and one of ours."""
-
-        default_steps = [*Consumer.Blueprint.default_steps, DropMalformed]
-
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Wrap Celery's handler, which trusts that a body is a triple and a header a string."""
         handle = super().create_task_handler(*args, **kwargs)
+        consumer: Any = self  # Its stubs know half of it.
 
         def handle_or_reject(message: Any) -> None:
             try:
                 handle(message)
             except _NO_TASK as error:
                 logger.warning("A malformed message is rejected: %r", error)
-                message.reject_log_error(logger, self.connection_errors)
+                message.reject_log_error(logger, consumer.connection_errors)
 
         return handle_or_reject

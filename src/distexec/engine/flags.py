@@ -31,6 +31,7 @@ class Flags:
 
     @property
     def slots(self) -> int:
+        """How many slots the node has."""
         return self._words[_SLOTS]
 
     @slots.setter
@@ -38,5 +39,5 @@ class Flags:
         self._words[_SLOTS] = value
 
 
-#: Of the node that this process is, or is a child of. Replaced by the node before it forks.
+#: Of the node that this process is or is a child of; a supervisor keeps them for the next node.
 current = Flags()

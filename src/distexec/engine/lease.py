@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import threading
-from typing import Final
+from typing import Any, Final
 
 from celery import Celery, Task
 
@@ -64,14 +64,14 @@ def register_lease(app: Celery, membership: Membership) -> None:
             _make_room(self, frame)
 
     # Not shared: Celery would add it to every other application of this process.
-    app.task(lease, name=LEASE_TASK, bind=True, base=LeaseTask, shared=False)
+    app.task(name=LEASE_TASK, bind=True, base=LeaseTask, shared=False)(lease)
 
 
 def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
     """Serve executors in this slot; True if the process must be replaced then."""
     from distexec.worker.slot import Slot
 
-    queue = task.request.delivery_info["routing_key"]
+    queue, node = _queue_of(task), str(task.request.hostname)
     try:
         sealed = base64.b64decode(frame, validate=True)
         membership.seal.open(Direction.CONTROL, places.wake_up(queue), sealed)
@@ -86,21 +86,26 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
             membership.broker_url,
             membership.seal,
             membership.settings,
-            task.request.hostname,
+            node,
             os.getpid(),
         )
     )
     share = membership.share
     slot = Slot(
         queue,
-        _store_of_this_slot(membership, task.request.hostname),
-        node=task.request.hostname,
+        _store_of_this_slot(membership, node),
+        node=node,
         seal=membership.seal,
         settings=membership.settings,
         share=None if share is None else max(1, int(share * flags.current.slots)),
         should_yield=_should_yield,
     )
     return slot.serve()
+
+
+def _queue_of(task: LeaseTask) -> str:
+    delivery: Any = task.request.delivery_info
+    return str(delivery["routing_key"])
 
 
 def _should_yield() -> bool:
@@ -141,7 +146,7 @@ def _make_room(task: LeaseTask, frame: str) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # A pool of threads has no children to replace.
     try:
-        task.apply_async((frame,), queue=task.request.delivery_info["routing_key"])
+        task.apply_async((frame,), queue=_queue_of(task))
     except Exception as error:
         logger.warning("The next child waits for a caller to wake it: %s", error)
     for handler in logging.getLogger("distexec").handlers:

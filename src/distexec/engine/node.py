@@ -55,7 +55,8 @@ class Node(bootsteps.StartStopStep):
         _node_here = self
         self._worker = worker
         self._membership = _memberships[worker.app]
-        self._flags = flags.current = flags.Flags()
+        self._flags = flags.current
+        self._flags.draining = self._flags.slots_wanted = False
         self._flags.slots = self._target = worker.concurrency
         self._is_ending = False
         self._server_clock = 0.0
@@ -130,6 +131,7 @@ class Node(bootsteps.StartStopStep):
         processes._processes = 0  # Those that die now are not replaced.
         try:
             while processes._cache:
+                self._replace_dead()
                 hub.run_once()
         except Exception as error:  # The broker is gone; billiard's way does without the loop.
             logger.warning("The node's end takes longer: %s", error)
@@ -137,10 +139,13 @@ class Node(bootsteps.StartStopStep):
         for process in processes._pool:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+        for process in processes._pool:
+            process.join()
         self._worker.pool.terminate()
 
     def drain(self) -> None:
-        """Ask every lease to give its slot back. Safe in a signal handler."""
+        """End the node when every lease has given its slot back. Safe in a signal handler."""
+        state.should_stop = 0  # type: ignore[assignment] # an exit code, or None
         self._flags.draining = True
         if not self._membership.is_guest:
             self._heart.kill_children_after(DRAIN_SECONDS)
@@ -170,7 +175,6 @@ class Node(bootsteps.StartStopStep):
                 self._target = slots
                 self._in_main_thread(self._settle_size)
             case {"do": "drain"}:
-                state.should_stop = 0
                 self.drain()
             case _:
                 logger.warning("A command that this version does not know: %r", command.get("do"))
@@ -231,7 +235,7 @@ class Node(bootsteps.StartStopStep):
     def become_child(self) -> None:
         """Leave behind what belongs to the node's main process."""
         # Calls may use multiprocessing, which forbids children of daemons.
-        billiard_process.current_process()._config["daemon"] = False
+        billiard_process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         if not self._membership.is_guest:
             logs.keep_warnings()
             _close_inherited_sockets()

@@ -8,9 +8,8 @@ from typing import Any
 
 from celery import platforms, signals
 from celery.apps.worker import Worker
-from celery.worker import state
 
-from distexec.engine import logs, node
+from distexec.engine import flags, logs, node
 from distexec.engine.app import make_app
 from distexec.engine.membership import Membership
 
@@ -27,14 +26,13 @@ class NodeWorker(Worker):
 
 
 def _drain(number: int, frame: object) -> None:
-    state.should_stop = 0
     node.drain()
 
 
 def run_node(membership: Membership, *, name: str, queues: Sequence[str], slots: int) -> int:
     """Run a node in this process until it is told to stop; return its exit code."""
     # Whoever killed the supervisor wants no more calls here; those that run may end.
-    platforms.set_pdeathsig("SIGTERM")
+    platforms.set_pdeathsig("SIGTERM")  # type: ignore[attr-defined] # not in its stubs
     for variable in [each for each in os.environ if each.startswith("CELERY_LOG_")]:
         del os.environ[variable]  # Left by a worker that we are started from.
     signals.setup_logging.connect(logs.leave_alone, weak=False)
@@ -44,7 +42,7 @@ def run_node(membership: Membership, *, name: str, queues: Sequence[str], slots:
         app=app,
         hostname=name,
         pool_cls="prefork",
-        concurrency=slots,
+        concurrency=flags.current.slots or slots,  # What the node that died had grown to.
         queues=list(queues),
         quiet=True,
         without_gossip=True,
