@@ -645,6 +645,28 @@ def test_program_in_a_removed_folder_has_a_cluster() -> None:
     assert done.stdout.startswith("<LocalCluster running"), done.stderr
 
 
+def test_service_without_standard_files_has_a_cluster(tmp_path: Path) -> None:
+    """The guard's pipe must not become descriptor 1, which the node inherits and holds open."""
+    told = tmp_path / "url"
+    script = (
+        "import os, signal, sys\n"
+        f"sys.path.insert(0, {SOURCE!r})\n"
+        "for descriptor in 0, 1, 2: os.close(descriptor)\n"
+        "from distexec.engine.local import LocalCluster\n"
+        "cluster = LocalCluster(1)\n"
+        "cluster.wait_ready()\n"
+        f"with open({str(told)!r}, 'w') as file: file.write(cluster.url)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], timeout=30, check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    folder = Endpoint.parse(told.read_text()).folder
+    assert folder is not None
+    eventually(lambda: not folder.exists(), GONE_SECONDS)
+
+
 def test_orders_name_everything_the_node_needs(cluster: LocalCluster) -> None:
     """The endpoint travels with its password: by pipe, and in a form that the node reads back."""
     fields = json.loads(cluster.endpoint.to_json())

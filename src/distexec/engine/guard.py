@@ -74,7 +74,7 @@ class Guard:
                 read_end, write_end = os.pipe()
             except OSError as error:
                 raise ClusterUnavailable(f"the cluster's guard cannot start: {error}") from error
-            self._pipe = FileIO(write_end, "w")
+            self._pipe = FileIO(_above_standard(write_end), "w")
             _guards.add(self)
         try:
             self.process = Process(
@@ -119,6 +119,19 @@ class Guard:
             pass  # The guard was killed, which its watcher sees; or it was let go meanwhile.
 
 
+def _above_standard(descriptor: int) -> int:
+    """Move *descriptor* out of the way of 0, 1 and 2, which a service may have closed.
+
+    The node inherits 1 and 2, and with them it would hold the pipe open, and print into it.
+    """
+    moved = [descriptor]
+    while moved[-1] <= 2:
+        moved.append(os.dup(moved[-1]))
+    for each in moved[:-1]:
+        os.close(each)
+    return moved[-1]
+
+
 _lock = threading.Lock()
 _guards: WeakSet[Guard] = WeakSet()
 
@@ -132,8 +145,9 @@ def _drop_inherited_pipes() -> None:
     _guards.clear()
 
 
-os.register_at_fork(
-    before=lambda: _lock.acquire(),
-    after_in_parent=lambda: _lock.release(),
-    after_in_child=_drop_inherited_pipes,
-)
+if hasattr(os, "register_at_fork"):  # Not on Windows, where no cluster is started.
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=_drop_inherited_pipes,
+    )

@@ -123,9 +123,9 @@ class Keeper:
         binary = server.find_server()
         self.folder = server.make_folder()
         self._start_guard()
-        # First the server, which the node waits for; the files, which nobody waits for, last.
-        self.server = self._adopt(server.launch_server(binary, self.folder, self.password))
+        # First the node, which takes longest; the key, which nobody waits for, last.
         self._start_node()
+        self.server = self._adopt(server.launch_server(binary, self.folder, self.password))
         secrets.write(self.folder / "secret.key", self.secret)
 
     def _start_guard(self) -> None:

@@ -6,6 +6,7 @@ Nothing here waits for the node: it starts beside the server and finds it by its
 import atexit
 import json
 import os
+import socket
 import threading
 import time
 import weakref
@@ -56,7 +57,7 @@ class LocalCluster:
         self._timer: threading.Timer | None = None
         # One at a time sends, or else a smaller number could overtake a larger one.
         self._growing = threading.Lock()
-        self._keeper = Keeper(name=f"local@{os.uname().nodename}", queues=queues, slots=workers)
+        self._keeper = Keeper(name=f"local@{socket.gethostname()}", queues=queues, slots=workers)
         forgotten = weakref.finalize(self, _let_go, self._keeper, self._owner)
         forgotten.atexit = False  # `_close_all` does it, and waits.
         _clusters.add(self)
@@ -98,6 +99,8 @@ class LocalCluster:
         while self._server_name is None:
             if self._keeper.failed is not None:
                 raise ClusterUnavailable(self._keeper.failed)
+            if self._is_closed:
+                raise ClusterUnavailable("the embedded cluster was closed")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ClusterUnavailable(
@@ -177,6 +180,8 @@ class LocalCluster:
             return
         # No lock: what waits for `start` may be what this is to end.
         self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._keeper.let_go()
         self._keeper.join(LONGEST_END_SECONDS)
 

@@ -44,7 +44,7 @@ def launch_node(
     Raises:
         ClusterUnavailable: The process cannot be started.
     """
-    cwd = _working_folder()
+    cwd = working_folder()
     order = {
         "endpoint": endpoint.to_json(),
         "secret": secret.hex(),
@@ -103,7 +103,7 @@ def import_path(path: Sequence[object], cwd: str) -> list[str]:
     return list(dict.fromkeys(entry.rstrip("/") or "/" for entry in absolute))
 
 
-def _working_folder() -> str:
+def working_folder() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError:
