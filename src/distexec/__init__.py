@@ -81,7 +81,48 @@ _HOMES = {
     "WorkerLost": "distexec.errors",
 }
 
-__all__ = [*sorted({*_standard.__all__, *_HOMES}), "__version__"]
+__all__ = [
+    # As in concurrent.futures.
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BrokenExecutor",
+    "CancelledError",
+    "Executor",
+    "Future",
+    "InvalidStateError",
+    "ProcessPoolExecutor",
+    "ThreadPoolExecutor",
+    "TimeoutError",
+    "as_completed",
+    "wait",
+    # Ours.
+    "CallUnpickleError",
+    "ClusterError",
+    "ClusterMismatch",
+    "ClusterRefused",
+    "ClusterUnavailable",
+    "CurrentCall",
+    "DistexecError",
+    "DistributedExecutor",
+    "ExecutorView",
+    "FrameRejected",
+    "InitializerFailed",
+    "LocalCluster",
+    "ModuleMissing",
+    "NotPicklable",
+    "PayloadTooLarge",
+    "RemoteError",
+    "ResultUnpickleError",
+    "SecretError",
+    "Statistics",
+    "WorkerLost",
+    "current_call",
+    "__version__",
+]
+
+#: The running Python's own list has more: what has nothing to distribute is handed through.
+__all__ += sorted(set(_standard.__all__).difference(__all__))
 
 
 def __getattr__(name: str) -> Any:

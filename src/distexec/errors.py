@@ -9,12 +9,12 @@
     │   ├── ClusterMismatch                  Python, wire version or secret differ
     │   └── SecretError                      (also ValueError) no secret, or one others can read
     ├── FrameRejected                        a frame that was not signed for this place
-    ├── NotPicklable                         (also pickle.PicklingError) names the path to the culprit
+    ├── NotPicklable                         (also pickle.PicklingError) names the path to it
     ├── PayloadTooLarge                      (also ValueError) above ``max_payload``
     ├── RemoteError                          an exception that cannot be rebuilt here
     ├── CallUnpickleError                    (also BrokenProcessPool) failed in the worker
     ├── ResultUnpickleError                  (also BrokenProcessPool) failed in the caller
-    ├── ModuleMissing                        (also ModuleNotFoundError) names node, module and ``ship=``
+    ├── ModuleMissing                        (also ModuleNotFoundError) names node and module
     ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
     └── InitializerFailed                    (also BrokenProcessPool and BrokenThreadPool)
 
@@ -39,7 +39,7 @@ class ClusterUnavailable(ClusterError, ConnectionError):
 
 
 class ClusterRefused(ClusterError, PermissionError):
-    """The cluster's server answers and refuses: wrong password, no permission, not such a server."""
+    """The server answers and refuses: wrong password, no permission, not such a server."""
 
 
 class ClusterMismatch(ClusterError):

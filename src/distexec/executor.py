@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from concurrent.futures import Future as StandardFuture
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
@@ -398,7 +399,7 @@ def _chunks(inputs: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _results(
-    futures: "deque[Future[Any]]",
+    futures: "deque[StandardFuture[Any]]",
     executor: "weakref.ref[_Mapper]",
     fn: Callable[..., Any],
     inputs: Iterator[tuple[Any, ...]],
@@ -422,7 +423,7 @@ def _results(
             future.cancel()
 
 
-def _result_or_cancel(future: Future[T], timeout: float | None) -> T:
+def _result_or_cancel(future: "StandardFuture[T]", timeout: float | None) -> T:
     try:
         try:
             return future.result(timeout)
@@ -523,7 +524,7 @@ def _module(item: ModuleType | str | os.PathLike[str]) -> ModuleType:
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file is not None and os.path.realpath(file) in (path, os.path.join(path, "__init__.py")):
-            return cast("ModuleType", module)
+            return module
     name = os.fspath(item)
     if os.sep in name or name.endswith(".py"):
         raise ValueError(f"ship: no module loaded from {name!r}: import it first")

@@ -59,7 +59,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         with self._condition:
             if self._state == CANCELLED:
                 self._state = CANCELLED_AND_NOTIFIED
-                for waiter in self._waiters:  # type: ignore[attr-defined]  # private to the stdlib
+                for waiter in self._waiters:
                     waiter.add_cancelled(self)
 
     def _mark_running(self) -> None:

@@ -1,24 +1,25 @@
 """The map of every key on the server: its type, what is in it, and when it goes.
 
-======================================  ======  ===========================================================
-key                                     type    content; lifetime
-======================================  ======  ===========================================================
-``dx:{SESSION}:session``                string  says that the caller lives; ``session_expiry_seconds`` after
-                                                its last beat
-``dx:{SESSION}:replies``                stream  sealed replies, ids by the server; trimmed as they are read
-``dx:{SESSION}:EXECUTOR:spec``          string  sealed `ExecutorSpec`
-``dx:{SESSION}:EXECUTOR:functions``     hash    function's digest: its sealed pickle
-``dx:{SESSION}:EXECUTOR:leases``        hash    lease: ``threads|pid|admitted|queue|node``
-``dx:{SESSION}:EXECUTOR:calls:QUEUE``   stream  sealed batches, ids counted by the caller; group ``leases``,
-                                                a consumer for each lease; gone when answered
-``dx:demand:QUEUE``                     hash    ``SESSION EXECUTOR``: sealed `Demand`; a slot withdraws those
-                                                whose session is gone
-``dx:{nodes}:names``                    set     names of nodes that beat once
-``dx:{nodes}:NODE:record``              hash    ``frame`` and ``at``, the time of the last beat;
-                                                ``node_expiry_seconds`` after it
-``dx:{nodes}:NODE:leases``              hash    lease: ``pid SESSION EXECUTOR``; as long as its record
-``dx:{nodes}:NODE:commands``            stream  sealed commands; a minute
-======================================  ======  ===========================================================
+===================================  ======  ===================================================
+key                                  type    content; lifetime
+===================================  ======  ===================================================
+``dx:{SESSION}:session``             string  says that the caller lives;
+                                             ``session_expiry_seconds`` after its last beat
+``dx:{SESSION}:replies``             stream  sealed replies, ids by the server; trimmed when read
+``dx:{SESSION}:EXECUTOR:spec``       string  sealed `ExecutorSpec`
+``dx:{SESSION}:EXECUTOR:functions``  hash    function's digest: its sealed pickle
+``dx:{SESSION}:EXECUTOR:leases``     hash    lease: ``threads|pid|admitted|queue|node``
+``dx:{SESSION}:EXECUTOR:calls:Q``    stream  sealed batches for queue Q, ids counted by the caller;
+                                             group ``leases`` with a consumer for each lease;
+                                             an entry goes when its calls are answered
+``dx:demand:QUEUE``                  hash    ``SESSION EXECUTOR``: sealed `Demand`; a slot removes
+                                             those whose session is gone
+``dx:{nodes}:names``                 set     names of nodes that beat once
+``dx:{nodes}:NODE:record``           hash    ``frame`` and ``at``, the time of the last beat;
+                                             ``node_expiry_seconds`` after it
+``dx:{nodes}:NODE:leases``           hash    lease: ``pid SESSION EXECUTOR``; as the record
+``dx:{nodes}:NODE:commands``         stream  sealed commands; a minute
+===================================  ======  ===================================================
 
 Keys of a session live ``key_expiry_seconds`` after its last beat, or until it closes. All that one
 script touches shares a hash tag (in braces), so that a Redis Cluster can hold many sessions.

@@ -12,7 +12,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 
 from distexec.errors import ClusterError, ClusterRefused, ClusterUnavailable
 from distexec.settings import Settings
-from distexec.store.endpoint import SOCKET, TLS, Endpoint
+from distexec.store.endpoint import SOCKET, TCP, TLS, Endpoint
 
 Command = tuple[Any, ...]
 
@@ -220,8 +220,9 @@ def _connection(endpoint: Endpoint, settings: Settings) -> Any:
         "protocol": 2,
         "driver_info": None,
     }
+    kind: Any = {TCP: Connection, TLS: SSLConnection, SOCKET: UnixDomainSocketConnection}
     if endpoint.scheme == SOCKET:
-        return UnixDomainSocketConnection(path=endpoint.path, **common)
+        return kind[SOCKET](path=endpoint.path, **common)
     common |= {
         "host": endpoint.host,
         "port": endpoint.port,
@@ -229,12 +230,11 @@ def _connection(endpoint: Endpoint, settings: Settings) -> Any:
         "socket_keepalive": True,
     }
     if endpoint.scheme == TLS:
-        return SSLConnection(
-            ssl_cert_reqs="required",
-            ssl_check_hostname=endpoint.ssl_check_hostname,
-            ssl_ca_certs=endpoint.ssl_ca_certs,
-            ssl_certfile=endpoint.ssl_certfile,
-            ssl_keyfile=endpoint.ssl_keyfile,
-            **common,
-        )
-    return Connection(**common)
+        common |= {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": endpoint.ssl_check_hostname,
+            "ssl_ca_certs": endpoint.ssl_ca_certs,
+            "ssl_certfile": endpoint.ssl_certfile,
+            "ssl_keyfile": endpoint.ssl_keyfile,
+        }
+    return kind[endpoint.scheme](**common)

@@ -288,7 +288,7 @@ class MemoryLeaseStore:
             if executor is None:
                 return None
             stream = executor.stream(self._queue)
-            taken = []
+            taken: list[Held] = []
             while stream.waiting and len(taken) < count:
                 held = stream.waiting.popleft()
                 stream.holders[held.entry] = self._lease

@@ -1,7 +1,7 @@
 """The verbs that callers, leases and nodes ask of a cluster's store.
 
 Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.store.memory` (one
-process). One test suite runs on both. Frames are opaque, signed bytes; the store never looks inside.
+process). One test suite runs on both. Frames are opaque, signed bytes: no store looks inside.
 """
 
 from collections.abc import Sequence

@@ -22,7 +22,7 @@ class CurrentCall(NamedTuple):
 
 
 class Home(NamedTuple):
-    """The cluster that this process is a worker of. It holds secrets: never pickled, never logged."""
+    """The cluster that this process is a worker of. It holds secrets: never pickle or log it."""
 
     endpoint: "Endpoint"
     #: Where wake-ups are published, with the password.

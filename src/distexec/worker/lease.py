@@ -2,9 +2,9 @@
 
 ::
 
-    call stream --take--> taken --start--> runner's thread --finish--> outbox --reply--> reply stream
-                            |                    |
-                            +--return (unstarted after some ms)--> outbox
+    call stream --take--> taken --start--> runner --finish--> outbox --reply--> reply stream
+                            |                                   ^
+                            +--return (unstarted for some ms)---+
 
     runner   A thread that runs calls: the child's main thread, and others when calls wait.
              One runner without a call leads: it reads the stream, and hands the calls out.

@@ -30,7 +30,7 @@ class Functions:
         """The function; ``None`` if the store does not have it.
 
         Raises:
-            Exception: Whatever unpickling it raised.
+            CallUnpickleError: It cannot be unpickled here.
         """
         known = self._known.get(function_id)
         if known is not None:
@@ -55,8 +55,11 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
             if function is None:
                 return Reply(call.number, ReplyKind.UNKNOWN_FUNCTION, call.attempt, 0.0, 0.0, b"")
             args, kwargs = unpack_arguments(call.payload)
-        except BaseException as error:
-            raise _unpickle_error(error, node) from error
+        except CallUnpickleError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and cause.name:
+                raise ModuleMissing(cause.name, node) from cause
+            raise
         # The user's function runs here.
         result = function(*args, **kwargs)
         if inspect.iscoroutine(result):
@@ -78,13 +81,6 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
 
 
-def _unpickle_error(error: BaseException, node: str) -> BaseException:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return ModuleMissing(error.name, node)
-    text = f"{type(error).__name__}: {error}"
-    return CallUnpickleError(f"node {node!r} could not unpickle the function or arguments: {text}")
-
-
 def _without_our_frames(error: BaseException) -> BaseException:
     """Let the traceback begin where the user's code does."""
     traceback = error.__traceback__
@@ -94,7 +90,7 @@ def _without_our_frames(error: BaseException) -> BaseException:
 
 
 def _flush_output() -> None:
-    """What a call printed is out before its reply leaves. A closed or broken stream is the user's."""
+    """What a call printed is out before its reply leaves. A broken stream is the user's."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with contextlib.suppress(Exception):

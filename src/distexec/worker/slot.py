@@ -35,7 +35,7 @@ class Slot:
     Args:
         share: Most leases that the node may hold at a time; ``None`` for no limit.
         should_yield: Whether the node wants its slot back.
-        forward_logs: Send logging records to the callers: not where caller and slot share a process.
+        forward_logs: Send logging records to the callers; not where both share a process.
     """
 
     def __init__(
@@ -79,10 +79,7 @@ class Slot:
         demands = self._demands()
         secrets.SystemRandom().shuffle(demands)
         demands.sort(key=lambda pair: self._store.lease_count(pair[0]))
-        for ref, demand in demands:
-            if self.serve_executor(ref, demand.limit, demand.wanted):
-                return True
-        return False
+        return any(self.serve_executor(ref, demand.limit, demand.wanted) for ref, demand in demands)
 
     def serve_executor(self, ref: ExecutorRef, limit: int, wanted: int) -> bool:
         """Serve one executor as a lease; False if it does not admit another."""

@@ -1,4 +1,4 @@
-"""Makes a child process look as an executor's calls expect: place, path, environment, initializer."""
+"""Makes a child process look as calls expect: folder, path, environment, initializer."""
 
 import contextlib
 import os
