@@ -26,8 +26,7 @@ BRANCHES = frozenset(
     {"If", "IfExp", "For", "AsyncFor", "While", "ExceptHandler", "Assert", "comprehension"}
     | {"match_case", "And", "Or"}
 )
-#: Columns of one level.
-INDENTATION = 4
+BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.With, ast.AsyncWith, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # Source files, and tests most of all, have invalid escapes; they are measured all the same.
@@ -49,7 +48,7 @@ class Function(NamedTuple):
     name: str
     #: Paths through the code, as McCabe counts them.
     complexity: int
-    #: Blocks around its most indented statement.
+    #: Blocks around its deepest node.
     nesting: int
     #: The smallest hashes of its shingles; none for a function that is too short to compare.
     sketch: tuple[int, ...]
@@ -110,35 +109,44 @@ class _Layout:
 
     def __init__(self, tree: ast.AST) -> None:
         self.kinds: list[str] = []
-        #: Columns by which statements are indented, other nodes not at all.
-        self.columns: list[int] = []
+        #: Blocks around each node.
+        self.depths: list[int] = []
         self.names: Counter[str] = Counter()
         #: Each function with its slice of the lists.
         self.functions: list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, slice]] = []
-        self._add(tree)
+        self._add(tree, depth=0)
 
-    def _add(self, node: ast.AST) -> None:
+    def _add(self, node: ast.AST, depth: int) -> None:
         start = len(self.kinds)
         self.kinds.append(type(node).__name__)
-        self.columns.append(node.col_offset if isinstance(node, ast.stmt) else 0)
+        self.depths.append(depth)
         if isinstance(node, ast.Name):
             self.names[node.id] += 1
             return
+        inside = depth + isinstance(node, BLOCKS)
         for field in node._fields:
-            if field != "ctx":  # whether a name is read or written
-                value = getattr(node, field, None)
-                for child in value if isinstance(value, list) else (value,):
-                    if isinstance(child, ast.AST):
-                        self._add(child)
+            value = getattr(node, field, None)
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.AST):
+                    self._add(child, depth if _is_elif(node, child) else inside)
         if isinstance(node, FUNCTIONS):
             self.functions.append((node, slice(start, len(self.kinds))))
 
 
+def _is_elif(parent: ast.AST, child: ast.AST) -> bool:
+    """The parser makes of ``elif`` an ``if`` inside the ``else``; only its column tells."""
+    return (
+        isinstance(child, ast.If)
+        and isinstance(parent, ast.If)
+        and child.col_offset == parent.col_offset
+    )
+
+
 def _measure_functions(path: str, layout: _Layout) -> Iterator[Function]:
     for node, inside in layout.functions:
-        kinds = layout.kinds[inside]
+        kinds, depths = layout.kinds[inside], layout.depths[inside]
         complexity = 1 + sum(kind in BRANCHES for kind in kinds)
-        nesting = (max(layout.columns[inside]) - node.col_offset) // INDENTATION - 1
+        nesting = max(depths) - depths[0]
         sketch = heapq.nsmallest(SKETCH_SIZE, _shingles(kinds))
         first_line = min(start.lineno for start in (node, *node.decorator_list))
         place = Place(path, first_line, node.end_lineno or node.lineno)

@@ -129,7 +129,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is not None:
         value = getattr(importlib.import_module(home), name)
-    elif name in _standard.__all__:
+    elif name in __all__:
         value = getattr(_standard, name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -270,8 +270,8 @@ def _remote(url: str, settings: Settings) -> Cluster:
     secrets = secret.load(beside=endpoint.folder)
     if not secrets:
         raise SecretError(
-            f"no secret for the cluster at {endpoint.display}: make one with `distexec keygen`, and "
-            "give it to callers and nodes in DISTEXEC_SECRET or DISTEXEC_SECRET_FILE"
+            f"no secret for the cluster at {endpoint.display}: make one with `distexec keygen`, "
+            "and give it to callers and nodes in DISTEXEC_SECRET or DISTEXEC_SECRET_FILE"
         )
     broker_url = os.environ.get("DISTEXEC_BROKER", "")
     return RemoteCluster(endpoint, Seal(*secrets), settings, broker_url=broker_url)

@@ -142,7 +142,7 @@ class Session:
     # The ring.
 
     def dispatch(self, channel: Channel, *, at_once: bool) -> None:
-        """Send what *channel* has ready: from this thread if *at_once*, else from the dispatcher's."""
+        """Send what *channel* has ready: from this thread if *at_once*, else soon."""
         if at_once:
             self.dispatcher.send_now(channel)
             if self.cluster.is_home:

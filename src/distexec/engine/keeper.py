@@ -96,11 +96,6 @@ class Keeper:
         if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether processes are left."""
-        return self._thread.is_alive()
-
     def _run(self) -> None:
         try:
             self._start_all()
