@@ -38,6 +38,32 @@ def test_a_killed_node_is_started_again_with_the_size_it_had(server: Server) -> 
         assert "died (SIGKILL)" in node.log
 
 
+def test_a_call_of_a_killed_node_runs_again_soon(server: Server, tmp_path: Path) -> None:
+    """The next node of the same name reports what the last one held, long before it expires."""
+    starts = str(tmp_path / "starts")
+
+    def work() -> int:
+        with open(starts, "a") as file:
+            file.write("x")
+        while os.path.getsize(starts) < 2:
+            time.sleep(0.01)
+        return os.getpid()
+
+    with (
+        running_node(server, slots=1) as node,
+        DistributedExecutor(1, cluster=server.url, threads=False) as executor,
+    ):
+        future = executor.submit(work)
+        eventually(lambda: os.path.exists(starts))
+        started = time.monotonic()
+
+        os.kill(node.pid, signal.SIGKILL)
+
+        assert future.result(20) == node.children[0]
+        assert time.monotonic() - started < 5
+        assert "lost with its node" in node.log
+
+
 def test_a_node_that_dies_by_its_own_fault_is_started_again(server: Server) -> None:
     """Celery ends its worker for what it calls unrecoverable; so does a crash in C."""
     with running_node(server, slots=1) as node:
