@@ -16,7 +16,7 @@ def ring(redis: RedisWorld) -> Ring:
 
 
 def lose_answer(store: object, redis: RedisWorld, use: Callable[[], object]) -> object:
-    """Use *store* twice, with the connection broken in between: the first answer is as good as lost."""
+    """Use *store* twice, breaking the connection in between, as if the first answer were lost."""
     use()
     cut(store)
     return use()
@@ -153,7 +153,7 @@ def test_a_missing_permission_is_named_and_can_be_granted(ring: Ring, redis: Red
 
 
 def test_what_of_a_put_arrived_is_not_put_again(ring: Ring) -> None:
-    """A pipeline may break in the middle: the whole is sent again, and the first half is dropped."""
+    """A pipeline may break in the middle: all of it is sent again, and half is dropped."""
     lease = ring.lease("a")
     ring.put(1, 2)
     ring.put(1, 2, 3, 4)

@@ -36,8 +36,8 @@ def test_every_key_is_on_the_map(redis: RedisWorld) -> None:
     use_everything(redis)
 
     assert len(MAP) == 11
-    unknown = [key for key in redis.keys() if not any(name.fullmatch(key) for name in MAP)]
-    unused = [name.pattern for name in MAP if not any(map(name.fullmatch, redis.keys()))]
+    unknown = [key for key in redis.lifetimes() if not any(name.fullmatch(key) for name in MAP)]
+    unused = [name.pattern for name in MAP if not any(map(name.fullmatch, redis.lifetimes()))]
     assert (unknown, unused) == ([], [])
 
 
@@ -48,7 +48,7 @@ def test_a_caller_that_says_goodbye_leaves_nothing(redis: RedisWorld) -> None:
     ring.caller.close()
     redis.node().leave(NODE)
 
-    assert redis.keys() == {}
+    assert redis.lifetimes() == {}
 
 
 def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> None:
@@ -56,7 +56,7 @@ def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> No
     ring = use_everything(redis)
     ring.caller.beat([ring.ref])
 
-    times = redis.keys()
+    times = redis.lifetimes()
 
     assert times.pop(keys.demand(QUEUE)) == float("inf")
     names = times.pop(keys.NODE_NAMES)
@@ -64,19 +64,19 @@ def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> No
     assert max(times.values()) <= SETTINGS.key_expiry_seconds
     redis.expire(ring.ref.session)
     assert redis.slot().demands(QUEUE) == []
-    assert keys.demand(QUEUE) not in redis.keys()
+    assert keys.demand(QUEUE) not in redis.lifetimes()
 
 
 def test_a_session_that_beats_keeps_its_keys(redis: RedisWorld) -> None:
     """A call may last for days."""
     ring = use_everything(redis)
-    ours = [key for key in redis.keys() if ring.ref.session in key]
+    ours = [key for key in redis.lifetimes() if ring.ref.session in key]
     for key in ours:
         redis.command("PEXPIRE", key, 1000)
 
     ring.caller.beat([ring.ref])
 
-    times = redis.keys()
+    times = redis.lifetimes()
     assert ours
     assert all(times[key] > 2 for key in ours), times
 
@@ -160,7 +160,7 @@ def test_a_report_reaches_a_session_that_lives(redis: RedisWorld) -> None:
     node.report(ExecutorRef("nobody", "1"), b"lost")
 
     assert ring.collect() == [b"lost"]
-    assert not [key for key in redis.keys() if "nobody" in key]
+    assert not [key for key in redis.lifetimes() if "nobody" in key]
 
 
 def test_each_command_reaches_its_node_once(redis: RedisWorld) -> None:
@@ -187,7 +187,7 @@ def test_expiries_are_those_of_the_settings(redis: RedisWorld, seconds: float) -
         caller.put_spec(ref, b"spec")
         caller.put(ref, QUEUE, entries(1))
 
-        times = redis.keys()
+        times = redis.lifetimes()
         assert 0 < times.pop(keys.session("session")) <= seconds
         assert all(seconds < left <= 2 * seconds for left in times.values()), times
     finally:

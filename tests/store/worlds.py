@@ -99,7 +99,7 @@ class RedisWorld:
     def expire(self, session: str) -> None:
         self.command("DEL", f"dx:{{{session}}}:session")
 
-    def keys(self) -> dict[str, float]:
+    def lifetimes(self) -> dict[str, float]:
         """Every key, with the seconds that it has left (infinite if it stays)."""
         names = [name.decode() for name in self.command("KEYS", "*")]
         times = {name: self.command("PTTL", name) for name in names}
