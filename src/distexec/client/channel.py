@@ -70,7 +70,8 @@ class Channel:
         self.sending = threading.Lock()
         #: Functions that the server has, the least recently used first.
         self.functions: OrderedDict[bytes, None] = OrderedDict()
-        self.leases = 0
+        #: Slots that serve the executor, and calls that they may run together, when last seen.
+        self.leases = self.threads = 0
         #: What each queue was last asked for, and when it was last woken.
         self.asked: dict[str, int] = {}
         self.woken: dict[str, tuple[float, int]] = {}

@@ -49,8 +49,14 @@ logger = logging.getLogger(__name__)
 #: cost more than they save; above 10 ms tiny calls wait behind slow ones.
 RETURN_AFTER_SECONDS = 0.005
 
-#: Seconds between two looks of the keeper while calls run.
+#: Seconds between two looks of the keeper, at least: short enough for all of the above.
 KEEPER_SECONDS = 0.0025
+
+#: Seconds between two looks for room: waiting calls are known by then, and asking costs two commands.
+ROOM_SECONDS = 0.02
+
+#: Seconds until the next look where nothing is expected.
+QUIET_SECONDS = 0.5
 
 #: Seconds that a finished call's reply may wait for others to travel with.
 REPLY_DELAY_SECONDS = 0.001
@@ -68,7 +74,7 @@ FIRST_LOOK_SECONDS = 0.05
 LOOK_SECONDS = 0.25
 
 #: An extra runner without a call for so many seconds ends.
-RUNNER_LINGER_SECONDS = 1.0
+RUNNER_LINGER_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -135,7 +141,8 @@ class Lease:
         self._ended = False
         self._run_times = RunTimes()
         self._entry_seconds: float | None = None
-        self._cpu_share = 1.0
+        #: Of the calls that ended here; 0 while none has.
+        self._cpu_share = 0.0
         self._idle_since = time.monotonic()
         self._calls_run = 0
         self._busy = threading.Event()
@@ -408,21 +415,26 @@ class Lease:
     # The keeper.
 
     def _keep(self) -> None:
+        pause: float | None = None
         while not self._stop_keeper.is_set():
-            self._busy.wait()
+            self._busy.wait(pause)
+            self._busy.clear()
+            # However often calls start: not more looks than these.
             self._stop_keeper.wait(KEEPER_SECONDS)
             try:
-                self._look_after()
+                pause = self._look_after()
             except DistexecError as error:
                 logger.warning("Lease on %s ends: %s", self._queue, error)
                 self._end()
 
-    def _look_after(self) -> None:
+    def _look_after(self) -> float | None:
+        """Do what is due.
+
+        Returns:
+            Seconds until the next look; ``None``: when the next call starts.
+        """
         now = time.monotonic()
         with self._changed:
-            if not self._running and not self._outbox and not self._stop_keeper.is_set():
-                self._busy.clear()
-                return
             started = [
                 running
                 for running in self._running.values()
@@ -432,12 +444,19 @@ class Lease:
             if not room and self._is_held_up(now):
                 self._return_unstarted(older_than=now - RETURN_AFTER_SECONDS)
             late = bool(self._outbox) and now - self._outbox_since > REPLY_DELAY_SECONDS
+            expects = bool(self._outbox or self._taken) or any(
+                not running.announced for running in self._running.values()
+            )
+            quiet = QUIET_SECONDS if self._running else None
         if started:
             self._announce(started)
         elif late:
             self._send()
         if room:
             self._add_runners(room)
+        if expects:
+            return 0.0
+        return quiet if self._spec.sharing is Sharing.NEVER or not quiet else ROOM_SECONDS
 
     def _is_held_up(self, now: float) -> bool:
         """Whether every running call is slow, so that what was taken will not start soon."""
