@@ -282,12 +282,16 @@ def test_secret_that_others_can_read_is_refused(
 
 
 @pytest.mark.usefixtures("secret")
-def test_caller_with_another_secret_is_refused_at_once() -> None:
+def test_caller_with_another_secret_is_refused_at_once(tmp_path: Path) -> None:
     """Silence would look like a slow cluster: both sides are named, by the ids of their secrets."""
     with distexec.LocalCluster(1) as cluster:
         cluster.wait_ready()
+        # The way to the server and its password, without the secret that lies beside them.
+        folder = Path(cluster.url.partition("://")[2]).parent
+        for name in ("server.sock", "server.password"):
+            (tmp_path / name).symlink_to(folder / name)
 
-        error = refusal(cluster.url)
+        error = refusal(f"redis+socket://{tmp_path}/server.sock")
 
     assert isinstance(error, ClusterMismatch)
     assert "secret" in str(error)
