@@ -1,9 +1,7 @@
 """How many leases an executor asks for, and when the embedded cluster grows for it."""
 
+from distexec.scheduling.batching import COMPUTING_SHARE
 from distexec.wire.records import Sharing
-
-#: A function that uses less of a processor than this waits more than it computes.
-COMPUTING_SHARE = 0.5
 
 #: Calls of unknown nature that waited so many seconds for a slot are given more slots.
 UNKNOWN_PATIENCE_SECONDS = 0.1
