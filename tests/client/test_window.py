@@ -66,11 +66,23 @@ def test_calls_beyond_the_window_wait_here() -> None:
     """Here they can be cancelled at once, and reordered."""
     window, calls = filled(10, limit=2)
 
-    assert numbers(window.take_ready(1)) == [1, 2, 3, 4]
-    assert window.counts() == (6, 4, 0)
+    assert numbers(window.take_ready(1)) == [1, 2]
+    assert window.counts() == (8, 2, 0)
     window.settle(2)
-    assert numbers(window.take_ready(1)) == [5]
+    assert numbers(window.take_ready(1)) == [3]
     assert [call.state for call in calls[:2]] == [CallState.SENT, CallState.SETTLED]
+
+
+def test_when_leases_know_that_calls_last_the_next_ones_are_sent_ahead() -> None:
+    """Then each takes one at a time, and finds another when it ends."""
+    window, _ = filled(10, limit=2)
+    in_flight = []
+    for _ in range(4):
+        window.take_ready(1)
+        in_flight.append(window.in_flight)
+        window.learn(FUNCTION[0], 1.0, 0.0)
+
+    assert in_flight == [2, 3, 4, 4]
 
 
 def test_calls_of_unknown_length_travel_alone() -> None:
@@ -175,7 +187,7 @@ def test_running_calls_are_counted_until_they_settle() -> None:
 
 def test_what_comes_back_goes_before_what_waits() -> None:
     """It was submitted earlier."""
-    window, _ = filled(6, limit=2)
+    window, _ = filled(6, limit=3)
     window.take_ready(1)
 
     back = window.take_back([("q", 3), ("q", 2)])
@@ -240,10 +252,11 @@ def test_cancelled_calls_are_never_sent() -> None:
     """True means that the call never runs."""
     window, calls = filled(4)
 
-    assert window.cancel(calls[1]) is CallState.CANCELLED
-    assert window.cancel(calls[1]) is CallState.CANCELLED
+    assert window.cancel(calls[1])
+    assert not window.cancel(calls[1])
+    assert calls[1].state is CallState.CANCELLED
     assert numbers(window.take_ready(1)) == [1, 3, 4]
-    assert window.cancel(calls[0]) is CallState.SENT
+    assert not window.cancel(calls[0])
     assert not calls[1].payload, "its arguments are released at once"
 
 
@@ -255,10 +268,22 @@ def test_a_recalled_call_is_cancelled_and_its_neighbours_are_not() -> None:
     victim, *others = batch.calls
     assert others
 
-    back = window.take_back([("q", batch.entry)], cancelled=victim)
+    with window.held():
+        window.take_back(window.entries_to_recall(victim))
+        assert window.take_ready(1) == [], "it left before it could be cancelled"
+        assert window.cancel(victim)
 
-    assert victim.state is CallState.CANCELLED
-    assert back == others
+    assert numbers(window.take_ready(1))[: len(others)] == [call.number for call in others]
+
+
+@pytest.mark.parametrize(("limit", "recalled"), [(1, [1, 2]), (2, [2])])
+def test_one_worker_keeps_its_order_through_a_cancel(limit: int, recalled: list[int]) -> None:
+    """The neighbours of a cancelled call come back, and must not be overtaken."""
+    window, calls = filled(9, limit=limit)
+    window.learn(FUNCTION[0], 1.0, 0.0)
+    window.take_ready(1)
+
+    assert [entry for _, entry in window.entries_to_recall(calls[1])] == recalled
 
 
 def test_many_calls_are_cancelled_in_no_time() -> None:
@@ -275,15 +300,13 @@ def test_many_calls_are_cancelled_in_no_time() -> None:
     assert window.take_ready(1) == []
 
 
-def test_all_waiting_calls_are_cancelled_at_once() -> None:
-    """What `shutdown(cancel_futures=True)` asks for."""
-    window, calls = filled(5, limit=1)
+def test_waiting_calls_are_those_that_may_still_go() -> None:
+    """`shutdown(cancel_futures=True)` cancels each of them."""
+    window, calls = filled(5, limit=2)
     window.take_ready(1)
     window.cancel(calls[3])
 
-    assert [call.number for call in window.cancel_waiting()] == [3, 5]
-    assert window.cancel_waiting() == []
-    assert window.counts() == (0, 2, 0)
+    assert [call.number for call in window.waiting()] == [3, 5]
 
 
 def test_draining_settles_everything() -> None:
@@ -316,7 +339,7 @@ def test_removal_is_for_waiting_calls() -> None:
 
 def test_the_oldest_unstarted_call_is_found_wherever_it_is() -> None:
     """Sub-calls are helped, and warnings are given, by its age."""
-    window, calls = filled(4, limit=1)
+    window, calls = filled(4, limit=2)
     before = window.oldest_unstarted()
     window.take_ready(1)
     window.start(1)
@@ -385,7 +408,7 @@ class WindowMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         call = self.some(data)
         if call is not None:
-            self.window.cancel(call)
+            assert self.window.cancel(call) == (call.number in self.waiting)
             if call.number in self.waiting:
                 self.waiting.remove(call.number)
                 self.over.add(call.number)
@@ -401,19 +424,15 @@ class WindowMachine(RuleBasedStateMachine):
                 del self.sent[call.number]
                 self.waiting.add(call.number)
 
-    @rule(data=st.data(), cancels=st.booleans())
-    def take_back(self, data: st.DataObject, cancels: bool) -> None:
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
         call = self.some(data)
         if call is not None:
             key = call.queue, call.entry
             expected = {number for number, where in self.sent.items() if where == key}
-            cancelled = call if cancels and call.number in expected else None
-            back = self.window.take_back([key], cancelled=cancelled)
+            back = self.window.take_back([key])
             for number in expected:
                 del self.sent[number]
-            if cancelled is not None:
-                expected.remove(call.number)
-                self.over.add(call.number)
             assert {each.number for each in back} == expected
             self.waiting |= expected
 
@@ -456,8 +475,7 @@ def test_threads_at_once_agree_on_each_call(plans: list[str]) -> None:
                 ended = window.settle(call.number) is not None
                 outcomes.extend([call.number] * ended)
             else:
-                ended = window.cancel(call) is CallState.CANCELLED
-                outcomes.extend([call.number] * ended)
+                outcomes.extend([call.number] * window.cancel(call))
 
     threads = [threading.Thread(target=work, args=(plan,)) for plan in set(plans)]
     for thread in threads:
