@@ -126,6 +126,7 @@ def test_executor_survives_a_closed_loop(
     """``asyncio.run`` per request closes loops with calls under way; the next must go on."""
     executor = pool(world, 2)
     future = executor.submit(calls.wait_for, gate.path, "late")
+    eventually(future.running)  # Until then, giving up cancels it.
 
     async def give_up() -> None:
         with pytest.raises(asyncio.TimeoutError):
