@@ -198,6 +198,13 @@ class Window:
                 return list(self._entries)
             return [(call.queue, call.entry)]
 
+    def entries_younger(self, spared: int) -> list[tuple[str, int]]:
+        """The entries in flight whose calls are all younger than the *spared* oldest calls."""
+        with self._lock:
+            oldest = sorted(self._sent)[:spared]
+            kept = {(self._sent[number].queue, self._sent[number].entry) for number in oldest}
+            return [key for key in self._entries if key not in kept]
+
     def take_back(self, entries: Iterable[tuple[str, int]]) -> list[PendingCall]:
         """Let the calls of recalled or lost *entries* wait again, before all others.
 
