@@ -1,5 +1,6 @@
 """Programs of their own, for what can only be seen from outside: exits, signals, forks."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -86,7 +87,11 @@ class Program:
 
     def survivors(self) -> list[str]:
         """Describe the living processes that the program started, itself included."""
-        return [" ".join(process.cmdline()) for process in self._family()]
+        described = []
+        for process in self._family():
+            with contextlib.suppress(psutil.Error):  # Ended meanwhile.
+                described.append(" ".join(process.cmdline()))
+        return described
 
     def __enter__(self) -> "Program":
         return self
@@ -99,7 +104,8 @@ class Program:
 
     def _kill(self) -> None:
         for process in self._family():
-            process.kill()
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
     def _family(self) -> list[psutil.Process]:
         found = []

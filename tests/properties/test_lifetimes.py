@@ -220,7 +220,7 @@ def test_forked_child_may_use_an_executor(world: World, tmp_path: Path, executor
 @on("stdlib-threads", *OURS)
 def test_submit_and_shutdown_race_without_loss(world: World) -> None:
     """Each submit is refused or gives a future that ends: there is no third way."""
-    race_shutdowns(world, 15 if world.apart else 60)
+    race_shutdowns(world, 15 if world.apart else 25)
 
 
 @pytest.mark.full
