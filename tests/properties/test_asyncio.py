@@ -13,10 +13,10 @@ from conftest import eventually
 
 from . import calls
 from .conftest import Gate
-from .worlds import EMBEDDED, EVERY, OURS, STANDARD, Pools, World, on
+from .worlds import BOTH, EVERY, OURS, Pools, World, on
 
 
-@on(*STANDARD, "twin", *EMBEDDED)
+@on(*EVERY)
 def test_run_in_executor_carries_results_and_errors(world: World, pool: Pools) -> None:
     """It is how asynchronous programs use an executor."""
     executor = pool(world, 2)
@@ -34,7 +34,7 @@ def test_run_in_executor_carries_results_and_errors(world: World, pool: Pools) -
     _run(main)
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_wrapped_future_can_be_awaited(world: World, pool: Pools) -> None:
     """Also when it was done before the loop began."""
     executor = pool(world, 2)
@@ -49,7 +49,7 @@ def test_wrapped_future_can_be_awaited(world: World, pool: Pools) -> None:
     _run(main)
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_cancelling_the_awaiting_task_cancels_the_call(
     world: World, pool: Pools, gate: Gate, ledger: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_cancelling_the_awaiting_task_cancels_the_call(
     assert calls.read_ledger(ledger) == []
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_cancelling_the_call_cancels_who_awaits_it(world: World, pool: Pools, gate: Gate) -> None:
     """The other direction: who awaits learns at once that nothing will come."""
     executor = pool(world, 1)
@@ -93,7 +93,7 @@ def test_cancelling_the_call_cancels_who_awaits_it(world: World, pool: Pools, ga
     _run(main)
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_several_loops_share_one_executor(world: World, pool: Pools) -> None:
     """Each result must wake the loop that waits for it, in whatever thread it runs."""
     executor = pool(world, 3)
@@ -119,7 +119,7 @@ def test_several_loops_share_one_executor(world: World, pool: Pools) -> None:
     assert sorted(results) == [list(range(s, s + 15)) for s in (0, 100, 200)]
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_executor_survives_a_closed_loop(
     world: World, pool: Pools, gate: Gate, ledger: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,10 +12,10 @@ from conftest import eventually
 
 from . import calls
 from .conftest import Gate
-from .worlds import EVERY, OURS, Pools, World, on
+from .worlds import BOTH, OURS, Pools, World, on
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_callbacks_run_once_each_and_in_order_with_the_future_itself(
     world: World, pool: Pools, gate: Gate
 ) -> None:
@@ -35,7 +35,7 @@ def _record(seen: list[tuple[int, Future[Any]]], number: int, future: Future[Any
     seen.append((number, future))
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_callback_added_late_runs_at_once(world: World, pool: Pools) -> None:
     """In the thread that adds it, before ``add_done_callback`` returns."""
     future = pool(world, 2).submit(calls.nothing)
@@ -49,7 +49,7 @@ def test_callback_added_late_runs_at_once(world: World, pool: Pools) -> None:
     assert seen == [threading.current_thread()]
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_callback_of_a_cancelled_call_runs(world: World, pool: Pools, gate: Gate) -> None:
     """A cancelled call is done, too; it runs in the thread that cancelled."""
     executor = pool(world, 1)
@@ -62,7 +62,7 @@ def test_callback_of_a_cancelled_call_runs(world: World, pool: Pools, gate: Gate
     assert seen == [futures[-1]]
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_callback_that_raises_is_logged_and_stops_no_other(
     world: World, pool: Pools, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,7 +82,7 @@ def test_callback_that_raises_is_logged_and_stops_no_other(
     assert record.exc_info is not None and str(record.exc_info[1]) == "bad observer"
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_callback_may_use_the_executor_it_came_from(world: World, pool: Pools) -> None:
     """Chains of calls are built in callbacks; with one worker nothing must wait for itself."""
     executor = pool(world, 1)
@@ -119,7 +119,7 @@ def test_callback_may_wait_for_a_call_that_it_submits(world: World, pool: Pools)
     assert sorted(results) == [81, 82]
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_slow_callback_loses_nothing(world: World, pool: Pools) -> None:
     """While one callback blocks, calls go on, and in the end every callback has run."""
     executor = pool(world, 2)

@@ -14,7 +14,7 @@ from conftest import eventually
 
 from . import calls
 from .conftest import Gate
-from .worlds import EVERY, OURS, Pools, World, on
+from .worlds import BOTH, EVERY, OURS, Pools, World, on
 
 # 6. A won cancel is final ---------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ def _cancel_all(futures: dict[int, Future[int]], *, pause: float) -> dict[int, b
     return results
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_running_and_finished_calls_cannot_be_cancelled(
     world: World, pool: Pools, gate: Gate, ledger: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_running_and_finished_calls_cannot_be_cancelled(
     assert not future.cancelled()
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_cancelling_twice_says_true_twice(world: World, pool: Pools, gate: Gate) -> None:
     """A cancelled future stays cancelled, and has no result to give."""
     future = _queued_behind_others(pool(world, 1), gate)
@@ -177,7 +177,7 @@ def _step(future: Future[None]) -> int:
 # 8. Notify ------------------------------------------------------------------------------------
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_cancelled_future_is_reported_to_those_who_wait(
     world: World, pool: Pools, gate: Gate
 ) -> None:
@@ -191,7 +191,7 @@ def test_cancelled_future_is_reported_to_those_who_wait(
     assert wait([future], timeout=5).done == {future}
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_cancelling_wakes_those_who_wait_already(world: World, pool: Pools, gate: Gate) -> None:
     """The waiter is mostly another thread, and was there first."""
     future = _queued_behind_others(pool(world, 1), gate)
@@ -209,7 +209,7 @@ def test_cancelling_wakes_those_who_wait_already(world: World, pool: Pools, gate
     assert reported == [future]
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_futures_of_all_kinds_mix_in_one_wait(world: World, pool: Pools, gate: Gate) -> None:
     """A program moves to us one executor at a time; a future may also be listed twice."""
     executor = pool(world, 2)
@@ -226,7 +226,7 @@ def test_futures_of_all_kinds_mix_in_one_wait(world: World, pool: Pools, gate: G
         assert everything.done == {*mixed, *blocked} and not everything.not_done
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_wait_returns_at_the_first_exception(world: World, pool: Pools, gate: Gate) -> None:
     """``FIRST_EXCEPTION`` is how programs fail fast."""
     executor = pool(world, 2)

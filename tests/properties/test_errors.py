@@ -11,7 +11,7 @@ import pytest
 from conftest import eventually
 
 from . import calls
-from .worlds import EVERY, OURS, STANDARD, Pools, World, on
+from .worlds import BOTH, OURS, STANDARD, Pools, World, on
 
 #: The standard process pool drops causes and contexts, and breaks on what it cannot unpickle.
 FAITHFUL = ("stdlib-threads", *OURS, "embedded-processes")
@@ -19,7 +19,7 @@ FAITHFUL = ("stdlib-threads", *OURS, "embedded-processes")
 # 10. Identity ---------------------------------------------------------------------------------
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_future_has_one_exception_object(world: World, pool: Pools) -> None:
     """Programs compare, annotate and re-raise it: every way of asking gives the same object."""
     future = pool(world, 2).submit(calls.raise_rich)
@@ -36,7 +36,7 @@ def test_future_has_one_exception_object(world: World, pool: Pools) -> None:
     assert {id(error) for error in asked + seen} == {id(asked[0])}
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_type_arguments_attributes_and_notes_survive(world: World, pool: Pools) -> None:
     """Handlers decide by them: ``except Rich as error: if error.code == 42``."""
     error = pool(world, 2).submit(calls.raise_rich).exception(timeout=20)
@@ -63,7 +63,7 @@ def test_cause_and_context_survive(world: World, pool: Pools) -> None:
     assert type(in_context.__context__) is KeyError and in_context.__context__.args == ("context",)
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_members_of_an_exception_group_survive(world: World, pool: Pools) -> None:
     """``except*`` takes a group apart, however deep."""
     error = pool(world, 2).submit(calls.raise_group).exception(timeout=20)
@@ -181,7 +181,7 @@ def test_exception_with_an_awkward_constructor_keeps_its_class(world: World, poo
     ],
     ids=lambda error: type(error).__name__,
 )
-@on(*EVERY)
+@on(*BOTH)
 def test_base_exception_comes_back_and_the_worker_lives_on(
     world: World, pool: Pools, error: BaseException
 ) -> None:
@@ -196,7 +196,7 @@ def test_base_exception_comes_back_and_the_worker_lives_on(
     assert executor.submit(calls.pid).result(timeout=20) == before
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_code_of_system_exit_survives(world: World, pool: Pools) -> None:
     """It is where programs put their verdict."""
     error = pool(world, 1).submit(calls.throw, SystemExit(3)).exception(timeout=20)

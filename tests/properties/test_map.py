@@ -13,7 +13,7 @@ from conftest import eventually
 
 from . import calls
 from .conftest import Gate
-from .worlds import EMBEDDED, EVERY, OURS, Pools, World, on
+from .worlds import BOTH, EMBEDDED, EVERY, OURS, Pools, World, on
 
 #: Durations of a call, in seconds: none, less than a trip to a worker, more than one.
 DURATIONS = st.sampled_from([0.0, 0.0, 0.001, 0.01])
@@ -22,7 +22,7 @@ DURATIONS = st.sampled_from([0.0, 0.0, 0.001, 0.01])
 # 1. Eager map ---------------------------------------------------------------------------------
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_map_draws_its_inputs_before_it_returns(world: World, pool: Pools) -> None:
     """Programs rely on side effects of generators, and on changing what they iterate after."""
     drawn: list[int] = []
@@ -34,7 +34,7 @@ def test_map_draws_its_inputs_before_it_returns(world: World, pool: Pools) -> No
     assert list(results) == list(range(20))
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_error_of_an_iterable_comes_out_of_map_itself(world: World, pool: Pools) -> None:
     """An input that cannot be produced is the caller's error, and belongs where the caller is."""
 
@@ -46,7 +46,7 @@ def test_error_of_an_iterable_comes_out_of_map_itself(world: World, pool: Pools)
         pool(world, 2).map(calls.identity, broken())
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_map_stops_at_the_shortest_iterable(world: World, pool: Pools) -> None:
     """As ``zip`` does; without any iterable there is nothing to call."""
     executor = pool(world, 2)
@@ -110,7 +110,7 @@ def test_senseless_buffersize_is_refused(world: World, pool: Pools) -> None:
 # 2. Deadlines ---------------------------------------------------------------------------------
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_clock_of_a_map_runs_from_the_call(world: World, pool: Pools, gate: Gate) -> None:
     """The timeout is one budget for the whole map: what the consumer spends is spent."""
     results = pool(world, 2).map(calls.wait_for, [gate.path], timeout=0.3)
@@ -123,7 +123,7 @@ def test_clock_of_a_map_runs_from_the_call(world: World, pool: Pools, gate: Gate
     assert time.monotonic() - began < 0.2
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_result_that_is_there_is_handed_out_after_the_deadline(
     world: World, pool: Pools, ledger: str
 ) -> None:
@@ -177,7 +177,7 @@ def test_map_gives_the_results_in_the_order_of_the_inputs(world: World, pool: Po
     holds()
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_map_without_chunksize_keeps_the_order_of_mixed_durations(
     world: World, pool: Pools
 ) -> None:
@@ -243,7 +243,7 @@ def test_closing_a_map_cancels_what_has_not_started(
     assert ran in (["0", "1", "after"], ["0", "1", "2", "after"])
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_dropping_a_map_ends_it(world: World, pool: Pools, gate: Gate, ledger: str) -> None:
     """A map that nobody holds any more is closed; a ``for`` loop with ``break`` does just that."""
     executor = pool(world, 1)
@@ -264,7 +264,7 @@ def test_dropping_a_map_ends_it(world: World, pool: Pools, gate: Gate, ledger: s
 # 5. StopIteration -----------------------------------------------------------------------------
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_stop_iteration_of_a_call_is_its_error(world: World, pool: Pools) -> None:
     """It must neither vanish nor end somebody else's loop."""
     future = pool(world, 2).submit(calls.throw_stop_iteration, 3)
@@ -274,7 +274,7 @@ def test_stop_iteration_of_a_call_is_its_error(world: World, pool: Pools) -> Non
     assert failure.value.value == 3
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_stop_iteration_inside_a_map_does_not_end_it_silently(world: World, pool: Pools) -> None:
     """A map that stopped early would look complete, with results missing."""
     results = pool(world, 2).map(calls.throw_stop_iteration, [1, 2])

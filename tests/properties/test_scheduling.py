@@ -150,7 +150,7 @@ def test_every_call_runs_exactly_once(world: World, pool: Pools, ledger: str) ->
     assert max(Counter(results).values()) == 1
 
 
-@on("embedded", "embedded-threads")
+@on("embedded")
 def test_call_that_outlasts_every_heartbeat_runs_once(world: World, tmp_path: Path) -> None:
     """A big integer or a regular expression silences a process for seconds; it is alive."""
     body = """

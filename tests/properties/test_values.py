@@ -12,7 +12,7 @@ from conftest import eventually
 
 from . import calls
 from .conftest import Gate
-from .worlds import EVERY, OURS, Pools, World, on
+from .worlds import BOTH, OURS, Pools, World, on
 
 ATOMS = (
     st.none()
@@ -55,7 +55,7 @@ def identical(left: Any, right: Any) -> bool:
 # 14. Values -----------------------------------------------------------------------------------
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_values_make_the_trip_unchanged(world: World, pool: Pools) -> None:
     """To the bit, in both directions, by position and by keyword."""
     executor = pool(world, 2)
@@ -76,7 +76,7 @@ def test_values_make_the_trip_unchanged(world: World, pool: Pools) -> None:
     [None, False, 0, 0.0, "", b"", (), [], {}, set(), frozenset(), NotImplemented, ...],
     ids=repr,
 )
-@on(*EVERY)
+@on(*BOTH)
 def test_falsy_and_odd_results_are_results(world: World, pool: Pools, value: Any) -> None:
     """``if result:`` and ``None`` as a marker for "nothing yet" are how they get lost."""
     executor = pool(world, 2)
@@ -85,7 +85,7 @@ def test_falsy_and_odd_results_are_results(world: World, pool: Pools, value: Any
     assert identical(list(executor.map(calls.identity, [value, value])), [value, value])
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_shared_and_recursive_structures_keep_their_shape(world: World, pool: Pools) -> None:
     """Graphs and caches depend on what is the same object as what."""
     executor = pool(world, 2)
@@ -103,7 +103,7 @@ def test_shared_and_recursive_structures_keep_their_shape(world: World, pool: Po
     assert args[0] is keywords["other"]
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_exception_that_is_returned_is_a_value(world: World, pool: Pools) -> None:
     """Programs collect errors as results; nothing was raised."""
     future = pool(world, 2).submit(calls.identity, ValueError("a value"))
@@ -210,7 +210,7 @@ NAMES = [
 # fmt: on
 
 
-@on(*EVERY)
+@on(*BOTH)
 def test_submit_hands_every_keyword_through(world: World, pool: Pools) -> None:
     """Options of ours in ``submit`` would steal the user's own parameters of that name."""
     executor = pool(world, 2)

@@ -93,6 +93,7 @@ ALL = {
 STANDARD = ("stdlib-threads", "stdlib-processes")
 OURS = ("twin", "embedded")
 EMBEDDED = ("embedded", "embedded-threads", "embedded-processes")
+BOTH = (*STANDARD, *OURS)
 EVERY = (*STANDARD, "twin", *EMBEDDED)
 
 
