@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from distexec.client.channel import CallOptions, Channel
+from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
 from distexec.client.futures import Future
 from distexec.client.registry import check_running, open_channel
@@ -206,20 +207,21 @@ class DistributedExecutor(_Mapper):
             if self._shutdown:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._channel is None:
-                cluster = self._find_cluster()
-                spec = ExecutorSpec(
-                    limit=self._max_workers or cluster.slots(self._options.queue),
-                    sharing=self._sharing,
-                    initializer=self._initializer and self._initializer[1],
-                    initargs=self._initargs,
-                    log_level=logging.getLogger().level,
-                    surroundings=cluster.surroundings(),
-                    calls_per_child=self._calls_per_child,
-                )
-                channel = self._channel = open_channel(cluster, spec)
+                channel = self._channel = open_channel(self._find_cluster(), self._make_spec)
                 self._finalizer = weakref.finalize(self, _drop, channel, self._pid)
                 self._finalizer.atexit = False
             return self._channel
+
+    def _make_spec(self, cluster: Cluster) -> ExecutorSpec:
+        return ExecutorSpec(
+            limit=self._max_workers or cluster.slots(self._options.queue),
+            sharing=self._sharing,
+            initializer=self._initializer and self._initializer[1],
+            initargs=self._initargs,
+            log_level=logging.getLogger().level,
+            surroundings=cluster.surroundings(),
+            calls_per_child=self._calls_per_child,
+        )
 
     def options(
         self, *, queue: str | None = None, name: str | None = None, **unknown: object

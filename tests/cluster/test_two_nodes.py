@@ -85,9 +85,6 @@ def _where(_: int) -> str:
     return deeds.where()
 
 
-@pytest.mark.xfail(
-    reason="the slots are asked for before the session has opened the store: always 1"
-)
 def test_max_workers_none_is_one_call_per_slot(
     cluster: RealCluster, nodes: list[NodeProcess]
 ) -> None:

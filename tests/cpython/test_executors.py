@@ -16,13 +16,6 @@ from . import suite
 from .senseless import LATER, SENSELESS
 from .suite import Case
 
-#: Tests that contradict a newer CPython, or what our users need more. Passing them is no mistake.
-CONTRADICTED = {
-    "ThreadPoolShutdown.test_cancel_futures_wait_false": (
-        "expects that a call has started when submit() returns; corrected in CPython issue 116682"
-    ),
-}
-
 try:
     CASES, UNAVAILABLE = suite.load(), ""
 except suite.Unavailable as error:
@@ -33,11 +26,7 @@ FAIR = [case for case in CASES if case.name not in SENSELESS | LATER]
 
 def marked(case: Case) -> object:
     """The case as a parameter, with its marks and a readable id."""
-    marks = [pytest.mark.timeout(60)]
-    if case.again:
-        marks.append(pytest.mark.full)
-    if case.name in CONTRADICTED:
-        marks.append(pytest.mark.xfail(reason=CONTRADICTED[case.name], strict=False))
+    marks = [pytest.mark.timeout(60), *([pytest.mark.full] if case.again else [])]
     return pytest.param(case, id=f"{case.executor}-{case.name}", marks=marks)
 
 

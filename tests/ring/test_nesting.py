@@ -27,12 +27,7 @@ def test_five_levels_deep(one_slot: distexec.LocalCluster) -> None:
     "workers",
     [
         64,
-        pytest.param(
-            None,
-            marks=pytest.mark.xfail(
-                reason="calls that wait for sub-calls of their own executor use up its limit"
-            ),
-        ),
+        None,
     ],
 )
 def test_recursion_on_one_executor(workers: int | None) -> None:

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 import distexec
 from conftest import eventually
 from properties import calls
@@ -36,7 +34,6 @@ def test_an_emptied_server_loses_no_call(
         assert [future.result(timeout=25) for future in futures] == list(range(12))
 
 
-@pytest.mark.xfail(reason="the first submit sends from the caller's own thread: twice 5 s")
 def test_submit_does_not_wait_for_a_server_that_stalls(two_slots: distexec.LocalCluster) -> None:
     """It may be called from an event loop."""
     with distexec.DistributedExecutor(2, cluster=two_slots) as executor:
@@ -75,7 +72,6 @@ def stalled(cluster: distexec.LocalCluster, *, seconds: float) -> Iterator[None]
         resume.join()
 
 
-@pytest.mark.xfail(reason="a session that ran out is restarted as on an emptied server")
 def test_a_caller_that_slept_repeats_nothing(
     two_slots: distexec.LocalCluster, gate: Gate, ledger: str
 ) -> None:

@@ -39,6 +39,7 @@ class PendingCall:
         "future",
         "label",
         "number",
+        "parent",
         "payload",
         "queue",
         "started",
@@ -58,6 +59,7 @@ class PendingCall:
         flags: int,
         label: str,
         submitted_at: float,
+        parent: str | None = None,
     ) -> None:
         self.number = number
         #: The function's digest and its pickle.
@@ -69,6 +71,8 @@ class PendingCall:
         #: The function's name, for error messages.
         self.label = label
         self.submitted_at = submitted_at
+        #: Id of the call that submitted this one, in a worker.
+        self.parent = parent
         self.state = CallState.WAITING
         self.attempt = 1
         #: The stream entry that carries it, while it is sent.

@@ -14,6 +14,7 @@ from distexec.errors import PayloadTooLarge
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.wire.values import FunctionPacker, pack_arguments
+from distexec.worker import context
 
 if TYPE_CHECKING:
     from distexec.client.session import Session
@@ -142,6 +143,7 @@ class Channel:
             flags=0,
             label=options.name or label_of(function),
             submitted_at=time.monotonic(),
+            parent=self._parent() if self.session.cluster.is_home else None,
         )
         future._attach(call, self)
         with self._changed:
@@ -150,6 +152,15 @@ class Channel:
             first = self.window.add(call)
         self.session.dispatch(self, at_once=first)
         return future
+
+    def _parent(self) -> str | None:
+        """The running call of this very executor that submits another one to it, if so."""
+        call = context.running.call
+        prefix = f"{self.ref.session}-"
+        if call is None or not call.id.startswith(prefix):
+            return None
+        number = int(call.id.removeprefix(prefix))
+        return call.id if number >> NUMBER_BITS == int(self.ref.executor) else None
 
     def _check_open(self) -> None:
         if self._broken is not None:

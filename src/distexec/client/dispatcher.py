@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that `submit` lets a slow server hold its caller. The dispatcher tries again then.
+CALLER_PATIENCE_SECONDS = 0.2
+
 
 class Dispatcher:
     """One session's sending side: a thread, and `send` for callers that send themselves."""
@@ -80,7 +83,7 @@ class Dispatcher:
             self.notify(channel)
             return
         try:
-            self._send(channel)
+            self._send(channel, CALLER_PATIENCE_SECONDS)
         finally:
             channel.sending.release()
 
@@ -117,22 +120,24 @@ class Dispatcher:
         except Empty:
             return ready, must_look
 
-    def _send(self, channel: Channel) -> None:
+    def _send(self, channel: Channel, patience: float | None = None) -> None:
         """Send until nothing may go; the caller holds ``channel.sending``."""
         try:
-            self._put(channel)
+            self._put(channel, patience)
             while batches := channel.window.take_ready(channel.leases):
                 for queue in {batch.queue for batch in batches}:
                     self._seal(channel, queue, [batch for batch in batches if batch.queue == queue])
-                self._put(channel)
+                self._put(channel, patience)
         except (ClusterError, SessionUnknown) as error:
             self._session.lost_server(error)
 
-    def _put(self, channel: Channel) -> None:
+    def _put(self, channel: Channel, patience: float | None) -> None:
         """Put what is sealed on the call streams. What fails stays, and is put again as it is."""
         while channel.outgoing:
             queue, entries, functions = channel.outgoing[0]
-            channel.leases = self._session.store.put(channel.ref, queue, entries, functions)
+            channel.leases = self._session.store.put(
+                channel.ref, queue, entries, functions, patience=patience
+            )
             channel.outgoing.popleft()
             self.ask(channel, queue)
 

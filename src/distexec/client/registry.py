@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
@@ -23,8 +23,11 @@ class _Registry:
 _registry = _Registry()
 
 
-def open_channel(cluster: Cluster, spec: ExecutorSpec) -> Channel:
+def open_channel(cluster: Cluster, make_spec: Callable[[Cluster], ExecutorSpec]) -> Channel:
     """Join the session of *cluster*, or open one.
+
+    Args:
+        make_spec: Called with the session's cluster, which is connected then.
 
     Raises:
         ClusterError: The cluster cannot be reached, refuses, or does not fit.
@@ -33,10 +36,10 @@ def open_channel(cluster: Cluster, spec: ExecutorSpec) -> Channel:
     check_running()
     with _registry.lock:
         session = _registry.sessions.get(cluster.key)
-        channel = None if session is None else session.add_channel(spec)
+        channel = None if session is None else session.add_channel(make_spec(session.cluster))
         if channel is None:
             session = _registry.sessions[cluster.key] = Session(cluster, _forget)
-            channel = session.add_channel(spec)
+            channel = session.add_channel(make_spec(cluster))
         if channel is None:
             raise RuntimeError("the session closed while an executor was opened")
         return channel

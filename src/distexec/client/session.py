@@ -181,19 +181,24 @@ class Session:
         if channel.spec.limit == 1:
             # What it held must not be overtaken by what nobody took.
             self.recall(channel, channel.window.entries())
-        calls = channel.window.take_back(held)
-        if calls:
-            logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)
-        for call in calls:
-            call.flags |= CallFlag.SUSPECT
-            if not call.started:
-                continue
-            call.stories = (*call.stories, story)
-            call.attempt += 1
-            channel.counters.retried += 1
-            if call.attempt > MOST_ATTEMPTS and channel.window.remove(call):
-                self.fail(channel, call, WorkerLost(call.label, call.stories))
+        # Held until all is written down: no call may leave without its mark.
+        with channel.window.held():
+            calls = channel.window.take_back(held)
+            if calls:
+                logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)
+            for call in calls:
+                call.flags |= CallFlag.SUSPECT
+                if call.started:
+                    self._charge(channel, call, story)
         self.dispatch(channel, at_once=False)
+
+    def _charge(self, channel: Channel, call: PendingCall, story: str) -> None:
+        """Count an attempt that ended with its worker; give the call up after too many."""
+        call.stories = (*call.stories, story)
+        call.attempt += 1
+        channel.counters.retried += 1
+        if call.attempt > MOST_ATTEMPTS and channel.window.remove(call):
+            self.fail(channel, call, WorkerLost(call.label, call.stories))
 
     def fail(self, channel: Channel, call: PendingCall, error: BaseException) -> None:
         """Settle a call, which has left its window, with *error*."""
@@ -235,6 +240,8 @@ class Session:
         """Begin anew on a server that was emptied: every call that was sent is sent again."""
         self.store.open()
         for channel in self.channels():
+            if self.store.knows(channel.ref):
+                continue  # Only the session's record ran out: this process was held up.
             with channel.sending:
                 channel.outgoing.clear()
                 channel.functions.clear()

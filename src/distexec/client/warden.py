@@ -273,21 +273,22 @@ class Warden:
         return pause
 
     def _add_local_slot(self, channel: Channel) -> None:
+        limit = channel.spec.limit + channel.window.parents()
         for queue in channel.window.queues():
             with self._lock:
-                if self._local_slots.get((channel, queue), 0) >= channel.spec.limit:
+                if self._local_slots.get((channel, queue), 0) >= limit:
                     continue
                 self._local_slots[channel, queue] = self._local_slots.get((channel, queue), 0) + 1
             threading.Thread(
                 target=self._serve_here,
-                args=(channel, queue),
+                args=(channel, queue, limit),
                 name="distexec-nested",
                 daemon=True,
             ).start()
 
-    def _serve_here(self, channel: Channel, queue: str) -> None:
+    def _serve_here(self, channel: Channel, queue: str, limit: int) -> None:
         try:
-            self._session.cluster.serve_here(channel.ref, queue, channel.spec.limit)
+            self._session.cluster.serve_here(channel.ref, queue, limit)
         finally:
             with self._lock:
                 self._local_slots[channel, queue] -= 1

@@ -3,6 +3,7 @@
 A window decides and remembers; it never sends. All its methods are short and take its lock.
 """
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,8 @@ class Window:
         self._last_entry: dict[str, int] = {}
         self._run_times = RunTimes()
         self._holds = 0
+        #: Whether a call of this executor ever submitted another one to it.
+        self._is_recursive = False
         #: Leases that take one entry at a time, since the last short call was sent.
         self._orderly: set[bytes] = set()
 
@@ -54,6 +57,7 @@ class Window:
         with self._lock:
             self._waiting.append(call)
             self._waiting_count += 1
+            self._is_recursive = self._is_recursive or call.parent is not None
             return not self._sent
 
     def counts(self) -> WindowCounts:
@@ -84,6 +88,21 @@ class Window:
             calls = [*self._waiting, *self._sent.values()]
         return {call.queue for call in calls if call.state is not CallState.CANCELLED}
 
+    def parents(self) -> int:
+        """How many running calls of this executor submitted others to it that are not settled.
+
+        They most likely wait for these, and such calls do not count against the limit: recursion on
+        one executor would deadlock, as it does in the standard pools.
+        """
+        with self._lock:
+            return self._parents()
+
+    def _parents(self) -> int:
+        if not self._is_recursive:
+            return 0
+        calls = itertools.chain(self._waiting, self._sent.values())
+        return len({call.parent for call in calls if call.parent is not None})
+
     def oldest_unstarted(self) -> float | None:
         """When the oldest call that does not run was submitted."""
         with self._lock:
@@ -100,13 +119,14 @@ class Window:
         """
         batches: list[Batch] = []
         with self._lock:
+            limit = self._limit + self._parents()
             while not self._holds and self._skip_cancelled():
                 head = self._waiting[0]
                 run_time = self._run_times.get(head.function[0])
                 if is_short(run_time):
                     self._orderly.clear()
                 in_order = leases > 0 and len(self._orderly) >= leases
-                most = calls_in_flight(run_time, leases, self._limit, in_order=in_order)
+                most = calls_in_flight(run_time, leases, limit, in_order=in_order)
                 room = most - len(self._sent)
                 if room <= 0:
                     break

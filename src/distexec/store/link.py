@@ -75,7 +75,9 @@ class Link:
         #: How many times the connection was opened.
         self.opened = 0
 
-    def run(self, *commands: Command, blocks: float = 0.0) -> list[Any]:
+    def run(
+        self, *commands: Command, blocks: float = 0.0, patience: float | None = None
+    ) -> list[Any]:
         """Send *commands* at once and return their answers; an error answer is a `ServerError`.
 
         A connection that broke is opened again, and the commands are sent again: each must be such
@@ -83,6 +85,8 @@ class Link:
 
         Args:
             blocks: Seconds that the commands may wait on the server.
+            patience: Seconds after which to give up, without a second try: for callers that must
+                not wait. ``None`` takes the settings'.
 
         Raises:
             ClusterUnavailable: The server does not answer, or cannot do its work now.
@@ -90,7 +94,11 @@ class Link:
         """
         if not commands:
             return []
-        with self._lock:
+        if not self._lock.acquire(timeout=-1 if patience is None else patience):
+            raise ClusterUnavailable(f"the server at {self._endpoint.display} is slow to answer")
+        try:
+            if patience is not None:
+                return self._try_once(commands, patience)
             answers = self._try_twice(commands, blocks)
             missing = [
                 command[1]
@@ -100,7 +108,9 @@ class Link:
             if missing:
                 self._load(missing)
                 answers = self._try_twice(commands, blocks)
-        return answers
+            return answers
+        finally:
+            self._lock.release()
 
     def call(self, *command: Any) -> Any:
         """Send one command and return its answer.
@@ -121,22 +131,26 @@ class Link:
             self._is_open = False
 
     def _try_twice(self, commands: Sequence[Command], blocks: float) -> list[Any]:
+        patience = blocks + self._patience
         try:
-            return self._exchange(commands, blocks)
+            return self._exchange(commands, patience)
         except ClusterError:
             raise  # An answer, though some of these are an OSError as well.
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
             # An idle connection may have been closed long ago: one more try, on a new one.
             self._close()
+        return self._try_once(commands, patience)
+
+    def _try_once(self, commands: Sequence[Command], patience: float) -> list[Any]:
         try:
-            return self._exchange(commands, blocks)
+            return self._exchange(commands, patience)
         except ClusterError:
             raise
         except (redis_errors.RedisError, OSError) as error:
             self._close()
             self._fail(error)
 
-    def _exchange(self, commands: Sequence[Command], blocks: float) -> list[Any]:
+    def _exchange(self, commands: Sequence[Command], patience: float) -> list[Any]:
         connection = self._connection
         try:
             if not self._is_open:
@@ -148,10 +162,8 @@ class Link:
             for _ in commands:
                 try:
                     answers.append(
-                        connection.read_response(
-                            disable_decoding=True, timeout=blocks + self._patience
-                        )
-                        if blocks
+                        connection.read_response(disable_decoding=True, timeout=patience)
+                        if patience != self._patience
                         else connection.read_response(disable_decoding=True)
                     )
                 except redis_errors.NoScriptError as error:

@@ -98,6 +98,8 @@ class MemoryCallerStore:
         queue: str,
         entries: Sequence[Held],
         functions: Sequence[tuple[bytes, Frame]] = (),
+        *,
+        patience: float | None = None,
     ) -> int:
         with self._server.changed:
             executor = self._executor(ref)
@@ -138,6 +140,11 @@ class MemoryCallerStore:
             if session is None:
                 raise SessionUnknown(self._name)
             session.executors.setdefault(ref.executor, _Executor()).spec = frame
+
+    def knows(self, ref: ExecutorRef) -> bool:
+        with self._server.changed:
+            executor = self._server.executor(ref)
+            return executor is not None and executor.spec is not None
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
         with self._server.changed:

@@ -66,11 +66,16 @@ class CallerStore(Protocol):
         queue: str,
         entries: Sequence[Held],
         functions: Sequence[tuple[bytes, Frame]] = (),
+        *,
+        patience: float | None = None,
     ) -> int:
         """Append *entries* to the executor's call stream; store *functions* before them.
 
         Entry numbers rise; one that is not above the stream's last is dropped silently, since it
         was written before (a retry) or replayed.
+
+        Args:
+            patience: Seconds after which to give up on a slow server; ``None`` takes the settings'.
 
         Returns:
             How many leases the executor has now, over all queues.
@@ -90,6 +95,10 @@ class CallerStore(Protocol):
 
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         """Store what leases of this executor must know before its first call."""
+        ...
+
+    def knows(self, ref: ExecutorRef) -> bool:
+        """Whether the server still has what leases must know of the executor."""
         ...
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None: ...

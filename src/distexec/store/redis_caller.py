@@ -53,10 +53,12 @@ class RedisCallerStore:
         queue: str,
         entries: Sequence[Held],
         functions: Sequence[tuple[bytes, Frame]] = (),
+        *,
+        patience: float | None = None,
     ) -> int:
         stream = keys.calls(ref, queue)
         if queue not in self._streams.get(ref, ()):
-            self._open_stream(ref, queue)
+            self._open_stream(ref, queue, patience)
         commands: list[tuple[Any, ...]] = []
         if functions:
             pairs = [part for pair in functions for part in pair]
@@ -65,7 +67,7 @@ class RedisCallerStore:
         for entry, frame in entries:
             commands.append(("XADD", stream, "NOMKSTREAM", f"{entry}-0", "f", frame))
         commands.append(("HLEN", keys.leases(ref)))
-        *written, leases = self._link.run(*commands)
+        *written, leases = self._link.run(*commands, patience=patience)
         for answer in written[-len(entries) :] if entries else ():
             if answer is None:
                 raise SessionUnknown(self._session)
@@ -73,12 +75,13 @@ class RedisCallerStore:
                 raise answer
         return int(leases)
 
-    def _open_stream(self, ref: ExecutorRef, queue: str) -> None:
+    def _open_stream(self, ref: ExecutorRef, queue: str, patience: float | None) -> None:
         stream, session = keys.calls(ref, queue), keys.session(self._session)
         exists, made, _ = self._link.run(
             ("EXISTS", session),
             ("XGROUP", "CREATE", stream, keys.GROUP, "0", "MKSTREAM"),
             ("PEXPIRE", stream, self._key_expiry),
+            patience=patience,
         )
         if isinstance(made, ServerError) and "BUSYGROUP" not in str(made):
             raise made
@@ -111,6 +114,9 @@ class RedisCallerStore:
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         self._link.call("SET", keys.spec(ref), frame, "PX", self._key_expiry)
         self._streams.setdefault(ref, set())
+
+    def knows(self, ref: ExecutorRef) -> bool:
+        return bool(self._link.call("EXISTS", keys.spec(ref)))
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
         self._link.call("HDEL", keys.functions(ref), *function_ids)

@@ -52,7 +52,7 @@ RETURN_AFTER_SECONDS = 0.005
 #: Seconds between two looks of the keeper, at least: short enough for all of the above.
 KEEPER_SECONDS = 0.0025
 
-#: Seconds between two looks for room: waiting calls are known by then, and asking costs two commands.
+#: Seconds between two looks for room: waiting calls are known by then, and asking is not free.
 ROOM_SECONDS = 0.02
 
 #: Seconds until the next look where nothing is expected.
