@@ -77,12 +77,13 @@ def test_when_leases_know_that_calls_last_the_next_ones_are_sent_ahead() -> None
     """Then each takes one at a time, and finds another when it ends."""
     window, _ = filled(10, limit=2)
     in_flight = []
-    for _ in range(4):
-        window.take_ready(1)
+    for lease in (b"one", b"other", b"other"):
+        window.take_ready(2)
         in_flight.append(window.in_flight)
-        window.learn(FUNCTION[0], 1.0, 0.0)
+        window.note_orderly(lease)
+    window.take_ready(2)
 
-    assert in_flight == [2, 3, 4, 4]
+    assert [*in_flight, window.in_flight] == [2, 2, 4, 4]
 
 
 def test_calls_of_unknown_length_travel_alone() -> None:
@@ -280,7 +281,7 @@ def test_a_recalled_call_is_cancelled_and_its_neighbours_are_not() -> None:
 def test_one_worker_keeps_its_order_through_a_cancel(limit: int, recalled: list[int]) -> None:
     """The neighbours of a cancelled call come back, and must not be overtaken."""
     window, calls = filled(9, limit=limit)
-    window.learn(FUNCTION[0], 1.0, 0.0)
+    window.note_orderly(b"the only one")
     window.take_ready(1)
 
     assert [entry for _, entry in window.entries_to_recall(calls[1])] == recalled

@@ -102,10 +102,10 @@ def test_a_call_whose_sending_failed_is_not_cancelled_and_run(
         session = executor._channel.session  # type: ignore[union-attr]
         put, failures = session.store.put, iter([True])
 
-        def put_or_fail(*args: object) -> int:
+        def put_or_fail(*args: object, **how: object) -> int:
             if next(failures, False):
                 raise ClusterUnavailable("the server is away for a moment")
-            return put(*args)  # type: ignore[arg-type]
+            return put(*args, **how)  # type: ignore[arg-type]
 
         monkeypatch.setattr(session.store, "put", put_or_fail)
         future: Future[str] = executor.submit(calls.noted, ledger, "effect")

@@ -84,29 +84,29 @@ def test_calls_that_wait_are_neither_packed_nor_taken_together(
         assert entries_to_take(run_time, 1.0, 1) == 1
 
 
-@given(RUN_TIMES, LEASES, LIMITS, COUNTS)
+@given(RUN_TIMES, LEASES, LIMITS, st.booleans())
 def test_enough_is_in_flight_for_every_worker(
-    run_time: RunTime | None, leases: int, limit: int, streak: int
+    run_time: RunTime | None, leases: int, limit: int, in_order: bool
 ) -> None:
     """As many as may run; and when leases know how to take them, the next ones are there too."""
-    in_flight = calls_in_flight(run_time, leases, limit, streak)
+    in_flight = calls_in_flight(run_time, leases, limit, in_order=in_order)
 
     assert in_flight >= limit
     assert in_flight <= max(2 * limit, batching.MOST_IN_FLIGHT * max(leases, 1))
-    if streak >= limit or batching.is_short(run_time):
+    if in_order or batching.is_short(run_time):
         assert in_flight >= 2 * limit
 
 
-@given(SECONDS, SECONDS, LEASES, LEASES, LIMITS, COUNTS)
+@given(SECONDS, SECONDS, LEASES, LEASES, LIMITS, st.booleans())
 def test_more_is_in_flight_for_short_calls_and_for_many_leases(
-    one: float, other: float, few: int, many: int, limit: int, streak: int
+    one: float, other: float, few: int, many: int, limit: int, in_order: bool
 ) -> None:
     """The window is bounded by work, not by count."""
     short, long = sorted((one, other))
     few, many = sorted((few, many))
 
     def in_flight(mean: float, leases: int) -> int:
-        return calls_in_flight(RunTime(mean, 0.0, mean), leases, limit, streak)
+        return calls_in_flight(RunTime(mean, 0.0, mean), leases, limit, in_order=in_order)
 
     assert in_flight(short, many) >= in_flight(long, many)
     assert in_flight(short, many) >= in_flight(short, few)

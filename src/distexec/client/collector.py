@@ -62,7 +62,11 @@ class Collector:
                 pause.wait(0.1)
                 continue
             for frame in frames:
-                self._receive(frame)
+                try:
+                    self._receive(frame)
+                except Exception as error:
+                    # A mistake of ours. Without this thread no call would ever end.
+                    self._session.give_up(error)
             del frames
 
     def _receive(self, frame: bytes) -> None:

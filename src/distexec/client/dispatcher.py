@@ -91,15 +91,19 @@ class Dispatcher:
         due = 0.0
         while not self._stopping:
             ready, must_look = self._wait(max(0.0, due - time.monotonic()))
-            for channel in ready:
-                # Cleared before the window is looked at: what comes later is noticed anew.
-                channel.noticed = False
-                if channel.dropped:
-                    channel.shut_down()
-                with channel.sending:
-                    self._send(channel)
-            if must_look or time.monotonic() >= due:
-                due = time.monotonic() + self._look_after()
+            try:
+                for channel in ready:
+                    # Cleared before the window is looked at: what comes later is noticed anew.
+                    channel.noticed = False
+                    if channel.dropped:
+                        channel.shut_down()
+                    with channel.sending:
+                        self._send(channel)
+                if must_look or time.monotonic() >= due:
+                    due = time.monotonic() + self._look_after()
+            except Exception as error:
+                # A mistake of ours. Without this thread no call would ever end.
+                self._session.give_up(error)
 
     def _wait(self, timeout: float) -> tuple[list[Channel], bool]:
         """Wait for notices, at most *timeout* seconds.

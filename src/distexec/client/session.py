@@ -231,6 +231,14 @@ class Session:
         )
         self.fail_all(channel, error)
 
+    def give_up(self, error: Exception) -> None:
+        """Fail every call: the session came across something that it does not understand."""
+        logger.error("The session of %s gives up its calls", self.cluster, exc_info=error)
+        failure = ClusterError(f"distexec failed inside, please report it: {error!r}")
+        failure.__cause__ = error
+        for channel in self.channels():
+            self.fail_all(channel, failure)
+
     def lost_server(self, error: Exception) -> None:
         """Note that the server does not answer, or does not know this session."""
         self.warden.lost_server(error)
