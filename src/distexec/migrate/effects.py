@@ -104,7 +104,7 @@ class _Reader:
             self.receiver = ""
 
     def effects(self) -> Iterator[Effect]:
-        for node in own_nodes(self.function):
+        for node in sorted(own_nodes(self.function), key=_position):
             if isinstance(node, ast.Name):
                 yield from self._name(node)
             elif isinstance(node, ast.Attribute):
@@ -140,9 +140,10 @@ class _Reader:
         for value in self.values.of(node, self.module):
             if value.is_resource:
                 yield self._effect("uses", node.id, node, value=value)
-            elif value.definition is not None and home.parent is not None:
-                for inner in self.values.inside(value.definition):
-                    yield self._effect("uses", node.id + inner.path, node, value=inner)
+        owner = self.values.owner_of(node, self.module) if home.parent is not None else None
+        for inner in self.values.inside(owner) if owner is not None else ():
+            # The captured object travels with the function, and all that is in it.
+            yield self._effect("uses", node.id + inner.path, node, value=inner)
         if home.parent is None and self._filled_at_run_time(node.id, home):
             yield self._effect("reads", node.id, node)
 
@@ -207,7 +208,8 @@ class _Reader:
         root = root_name(base)
         if root is None:
             return
-        subject = self.module.text(base)
+        written = node if isinstance(node, ast.Attribute) else base
+        subject = self.module.text(written)
         if "\n" in subject or len(subject) > 60:
             subject = root.id
         yield from self._write_root(root, base, subject, node, by, 0)
@@ -219,6 +221,8 @@ class _Reader:
         home = scope.lookup(root.id)
         doubt = bool(by) and not self._is_container(base)
         if home is None or hops > 4:
+            return
+        if any(value.kind == "thread-local" for value in self.values.of(root, self.module)):
             return
         bindings = home.bindings.get(root.id, [])
         kinds = {binding.kind for binding in bindings}
@@ -247,7 +251,6 @@ class _Reader:
             yield self._effect(kind, subject, node, in_doubt=doubt)
 
     def _write_receiver(self, base: ast.expr, subject: str, node: ast.AST, doubt: bool) -> Iterator[Effect]:
-        written = f"{subject}.{node.attr}" if isinstance(node, ast.Attribute) else subject
         inner = base
         while isinstance(inner, ast.Attribute | ast.Subscript) and not (
             isinstance(inner.value, ast.Name) and inner.value.id == self.receiver
@@ -257,7 +260,7 @@ class _Reader:
         if not on_class and isinstance(inner, ast.Attribute) and self.definition.owner is not None:
             on_class = self._is_class_level(inner.attr, self.definition.owner)
         kind = "class-write" if on_class else "attribute-write"
-        yield self._effect(kind, written, node, in_doubt=doubt)
+        yield self._effect(kind, subject, node, in_doubt=doubt)
 
     def _is_class_level(self, attr: str, owner: ast.ClassDef) -> bool:
         """Whether the attribute is a container of the class body that no method replaces."""
@@ -331,3 +334,7 @@ class _Reader:
             return isinstance(func, ast.Attribute) and root is None
         home = self.names.scope_at(root).lookup(root.id)
         return home is not None and self._is_own(home)
+
+
+def _position(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)

@@ -149,7 +149,8 @@ class Follower:
             if isinstance(use.ctx, ast.Load):
                 if target is None or any(b.node in around for b in module.names.reaching(use)):
                     self._value(use, module, depth)
-        if home.parent is None:
+        in_with = target is not None and isinstance(module.names.parent.get(target), ast.withitem)
+        if home.parent is None and not in_with:
             self._life.is_kept = True
             self._life.exported.add(name)
             self._elsewhere(name, module, depth)
@@ -288,6 +289,12 @@ class Follower:
         names = self.project.dotted(call.func, module)
         callee = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if call.func is node:
+            return
+        if callee in ("submit", "map") and isinstance(call.func, ast.Attribute):
+            # Among the arguments of a call it is a hazard of that call, not a way out.
+            if any(value is call for value in (s.call for s in self._life.submissions)):
+                return
+            self._life.uses.append(Use("argument", call, module, callee))
             return
         if callee == "run_in_executor":
             if len(call.args) > 1 and call.args[0] is node:

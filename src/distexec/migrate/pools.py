@@ -131,6 +131,9 @@ def _mirrored(name: str) -> bool:
 
 def _role(node: ast.expr, module: Module) -> str:
     child: ast.AST = node
+    first = module.names.parent.get(node)
+    if isinstance(first, ast.Attribute) and first.attr.startswith("__"):
+        return "annotation"
     for up in module.names.ancestors(node):
         if isinstance(up, ast.Call):
             if up.func is child:
@@ -154,8 +157,11 @@ def _role(node: ast.expr, module: Module) -> str:
             return "base" if child in up.bases else "escape"
         if isinstance(up, ast.arguments):
             return "default"
-        if isinstance(up, ast.Compare | ast.ExceptHandler):
-            return "typetest"
+        if isinstance(up, ast.Compare):
+            # "is not None" asks whether the import worked, not which class it is.
+            others = [up.left, *up.comparators]
+            is_none = any(isinstance(o, ast.Constant) and o.value is None for o in others)
+            return "annotation" if is_none else "typetest"
         if isinstance(up, ast.stmt):
             return "escape"
         child = up

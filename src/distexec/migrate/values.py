@@ -288,7 +288,7 @@ class Values:
         """Everything in the value of *node* that cannot travel."""
         found: list[Value] = []
         for value in self.of(node, module):
-            if value.is_resource:
+            if value.is_resource or value.kind == "manager":
                 found.append(value)
             elif value.definition is not None:
                 found += self.inside(value.definition)

@@ -36,10 +36,10 @@ RULES: dict[str, Rule] = {
 
 def examine(case: Case) -> Iterator[Finding]:
     """Everything that speaks against distributing the pool of *case*, each once."""
-    seen: set[tuple[str, str, int, int]] = set()
+    seen: set[tuple[str, str, int]] = set()
     for family in _FAMILIES:
         for finding in family.check(case):
-            key = (finding.code, finding.place.path, finding.place.line, finding.place.column)
+            key = (finding.code, finding.place.path, finding.place.line)
             if key not in seen:
                 seen.add(key)
                 yield finding

@@ -113,11 +113,11 @@ class Case:
         return known
 
     def all_effects(self) -> Iterator[tuple[Target, Effect]]:
-        """Every effect of everything submitted, once."""
-        seen: set[tuple[str, str, int]] = set()
+        """Every effect of everything submitted; of several on the same thing, the first."""
+        seen: set[tuple[str, str, str]] = set()
         for target in self.targets:
             for effect in self.effects_of(target):
-                key = (effect.kind, effect.module.path, effect.line)
+                key = (effect.kind, effect.module.path, effect.subject)
                 if key not in seen:
                     seen.add(key)
                     yield target, effect

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from distexec.migrate.catalog import PLAIN_PACKAGES
+from distexec.migrate.catalog import CALL_EFFECTS, MUTATORS, PLAIN_PACKAGES
 from distexec.migrate.follow import callbacks, futures_of
 from distexec.migrate.project import Definition, own_nodes
 from distexec.migrate.records import Finding, Severity
@@ -82,7 +82,7 @@ def _callable(case: Case, target: Target) -> Iterator[Finding]:
     module, node = submission.module, target.function
     where = f"on line {submission.line} to the pool of line {case.site.line}"
     if definition is None or isinstance(definition.node, ast.ClassDef):
-        if definition is None and not _is_plain(case, target):
+        if definition is None and not _is_plain(case, target) and not _is_known(case, target):
             what = module.text(node).partition("\n")[0]
             yield case.finding(OPAQUE, node, module, f"{what!r} is submitted {where}; we cannot see what it does")
         return
@@ -124,6 +124,15 @@ def _is_plain(case: Case, target: Target) -> bool:
     return target.receiver is not None and any(
         value.kind == "data" for value in case.values.of(target.receiver, target.submission.module)
     )
+
+
+def _is_known(case: Case, target: Target) -> bool:
+    """Whether another rule says what is wrong with it."""
+    if any(name.startswith(("asyncio.", "contextvars.")) or name in CALL_EFFECTS for name in target.dotted):
+        return True
+    values = case.values.of(target.receiver, target.submission.module)
+    mutates = isinstance(target.function, ast.Attribute) and target.function.attr in MUTATORS
+    return any(value.is_resource or (mutates and value.kind == "container") for value in values)
 
 
 def _future(case: Case, target: Target) -> Iterator[Finding]:

@@ -157,6 +157,9 @@ def _used(case: Case) -> Iterator[Finding]:
         value = effect.value
         if effect.kind != "uses" or value is None or value.kind not in _BY_KIND:
             continue
+        if target.receiver is not None and effect.subject.startswith("self."):
+            # Reported with the object that is submitted.
+            continue
         home = effect.module.names.root.bindings.get(effect.subject.partition(".")[0])
         severity = None
         if value.kind in _REMADE and home and not effect.subject.startswith("self") and not _is_script(effect.module):
@@ -183,12 +186,14 @@ def _culprit(
     if rule is None:
         return
     where = f" (in {value.path!r})" if value.path else ""
-    yield case.finding(
-        rule, node, module,
-        f"{target.label} {how}, which holds {_made(value)}{where}; it cannot be sent to a worker"
-        if not value.guessed
-        else f"{target.label} {how}; by its name it may be a {value.kind} that cannot be sent to a worker",
-    )  # fmt: skip
+    if value.guessed:
+        message = f"{target.label} {how}; by its name it may be a {value.kind} that cannot be sent"
+    else:
+        what = f"which {'holds' if value.path else 'is'} {_made(value)}{where}"
+        blocks = rule.severity is Severity.BLOCKS
+        message = f"{target.label} {how}, {what}; " + ("it cannot be sent" if blocks else rule.summary)
+    message += f" (submitted on line {target.submission.line} to the pool of line {case.site.line})"
+    yield case.finding(rule, node, module, message)
 
 
 def _result(case: Case, target: Target) -> Iterator[Finding]:

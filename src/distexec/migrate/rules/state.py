@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from distexec.migrate.catalog import MUTATORS
 from distexec.migrate.effects import Effect
 from distexec.migrate.project import root_name
 from distexec.migrate.records import Finding, Severity
@@ -50,6 +51,9 @@ RULES = (
     CLOSURE, GLOBAL, NONLOCAL, ATTRIBUTE, CLASS, ARGUMENT, MAYBE_ARGUMENT, LAZY, INITIALIZER, READS, MAYBE,
 )  # fmt: skip
 
+#: Calls away from the submitted function at which a write is more often a cache than a result.
+_FAR = 3
+
 _WRITES = {
     "closure-write": (CLOSURE, "writes to {!r} of the enclosing function"),
     "global-write": (GLOBAL, "writes to the global {!r}"),
@@ -62,6 +66,9 @@ _WRITES = {
 def check(case: Case) -> Iterator[Finding]:
     """Find writes that would be lost."""
     filled = _initializer_globals(case)
+    if not case.site.only_processes:
+        for target in case.targets:
+            yield from _bound_mutator(case, target)
     for target, effect in case.all_effects():
         if effect.kind == "reads":
             yield from _reads(case, target, effect, filled)
@@ -70,7 +77,7 @@ def check(case: Case) -> Iterator[Finding]:
             continue
         elif effect.kind in _WRITES:
             rule, what = _WRITES[effect.kind]
-            if effect.in_doubt:
+            if effect.in_doubt or len(effect.chain) >= _FAR:
                 rule, what = MAYBE, "may change the shared {!r}"
             yield case.at_effect(rule, target, effect, what.format(effect.subject))
         elif effect.kind == "lazy-write":
@@ -79,12 +86,32 @@ def check(case: Case) -> Iterator[Finding]:
             yield from _argument(case, target, effect)
 
 
+def _bound_mutator(case: Case, target: Target) -> Iterator[Finding]:
+    """``pool.map(results.append, ...)``: the submitted method itself is the write."""
+    function, module = target.function, target.submission.module
+    if target.receiver is None or not isinstance(function, ast.Attribute) or function.attr not in MUTATORS:
+        return
+    values = case.values.of(target.receiver, module)
+    root = root_name(target.receiver)
+    if root is not None and any(value.kind == "container" for value in values):
+        home = module.names.scope_at(root).lookup(root.id)
+        rule = GLOBAL if home is not None and home.parent is None else CLOSURE
+        text = module.text(target.receiver)
+        yield case.finding(
+            rule, function, module,
+            f"{target.label}, submitted on line {target.submission.line} to the pool of line "
+            f"{case.site.line}, changes {text!r}, which stays as it was here",
+        )  # fmt: skip
+
+
 def _argument(case: Case, target: Target, effect: Effect) -> Iterator[Finding]:
     argument = argument_for(target, effect.parameter)
     what = f"changes its argument {effect.subject!r}"
     if argument is not None:
         used = used_after(target, argument)
-        if used is not None and not effect.in_doubt:
+        values = case.values.of(argument, target.submission.module)
+        in_doubt = effect.in_doubt and not any(value.kind == "container" for value in values)
+        if used is not None and not in_doubt:
             what += f", and line {used.lineno} uses it afterwards"
             yield case.at_effect(ARGUMENT, target, effect, what)
             return
