@@ -98,7 +98,15 @@ def _examine(
         advice(opinions)
     decide(opinions, comments, options)
     rewritten = [opinion.site for opinion in opinions if opinion.verdict is Verdict.REWRITTEN]
-    plan = Rewriter(found, project, rewritten).plan()
+    rewriter = Rewriter(found, project, rewritten)
+    stuck = rewriter.stuck()
+    if stuck:
+        for opinion in opinions:
+            if stuck & set(opinion.site.references):
+                opinion.verdict, opinion.note = Verdict.KEPT, "its class depends on a condition"
+                rewritten.remove(opinion.site)
+        rewriter = Rewriter(found, project, rewritten)
+    plan = rewriter.plan()
     report.edits = plan.edits + [edit for site in rewritten for edit in translations.get(site, ())]
     report.moves = plan.moves
     report.sites = [opinion.report() for opinion in opinions]
@@ -113,6 +121,8 @@ def _examine(
                 report.sites.append(_kept_class(finding, module, others))
     report.findings += _default_executor(module)
     report.findings += _comment_findings(comments, module)
+    unique = {(f.code, f.place.path, f.place.line, f.site_line): f for f in reversed(report.findings)}
+    report.findings = list(unique.values())
     report.findings.sort(key=lambda finding: finding.order)
     report.sites.sort(key=lambda site: (site.place.line, site.place.column))
 

@@ -22,6 +22,8 @@ class Reference:
     #: The variable that the import binds, and its scope.
     root: str
     home: Scope | None
+    #: All executor classes that it may name; several after a conditional import.
+    targets: tuple[str, ...] = ()
     #: Set by the decision: goes to distexec.
     moves: bool = False
 
@@ -99,7 +101,7 @@ def _matters(binding: Binding, project: Project) -> bool:
     tail = binding.target.rpartition(".")[2].lower()
     if "pool" not in tail and "executor" not in tail and "future" not in tail:
         return False
-    return any(canonical(name) in EXECUTORS for name in project._through_tree(binding.target, 0))
+    return any(canonical(name) in EXECUTORS for name in project.through_tree(binding.target))
 
 
 def _add(found: Survey, project: Project, use: ast.Name, root: str, home: Scope | None) -> None:
@@ -121,7 +123,8 @@ def _add(found: Survey, project: Project, use: ast.Name, root: str, home: Scope 
         if not target.startswith(("concurrent", "multiprocessing")):
             return
         role = "stay"
-    found.references.append(Reference(node, target, role, root, home))
+    executors = tuple(name for name in known if name in EXECUTORS)
+    found.references.append(Reference(node, target, role, root, home, executors))
 
 
 def _mirrored(name: str) -> bool:
@@ -203,7 +206,7 @@ def _sites(found: Survey) -> None:
         for call in made:
             calls.setdefault(call, []).extend(references)
     for call, references in sorted(calls.items(), key=lambda item: (item[0].lineno, item[0].col_offset)):
-        facts = [EXECUTORS[reference.target] for reference in references]
+        facts = [EXECUTORS[target] for reference in references for target in reference.targets]
         families = {family for _, family in facts}
         family = "pool" if "pool" in families else "futures"
         found.sites.append(Site(module, call, frozenset(kind for kind, _ in facts), family, references))

@@ -164,7 +164,7 @@ class Project:
 
     def _binding_names(self, binding: Binding, module: Module, hops: int) -> frozenset[str]:
         if binding.kind == "import":
-            return self._through_tree(binding.target, hops)
+            return self.through_tree(binding.target, hops)
         if binding.kind in ("def", "class") and binding.scope is module.names.root:
             return frozenset({f"{module.name}.{binding.name}"})
         if binding.kind == "assign" and not binding.partial:
@@ -175,7 +175,7 @@ class Project:
             return names
         return frozenset()
 
-    def _through_tree(self, dotted: str, hops: int) -> frozenset[str]:
+    def through_tree(self, dotted: str, hops: int = 0) -> frozenset[str]:
         """Follow re-exports: ``app.compat.Pool`` may be ``concurrent.futures.ThreadPoolExecutor``."""
         place = self.find(dotted) if "." in dotted and hops <= _MAX_HOPS else None
         if place is None or not place[1] or "." in place[1]:

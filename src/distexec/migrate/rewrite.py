@@ -41,7 +41,7 @@ class _Group:
     def can_swap(self) -> bool:
         """Whether every use may go to distexec, so that only the import changes."""
         return all(
-            reference.moves and EXECUTORS.get(reference.target, ("", ""))[1] == "futures"
+            reference.moves and all(EXECUTORS[target][1] == "futures" for target in reference.targets)
             or (not reference.moves and reference.role in _FOLLOWERS and _is_mirrored(reference.target))
             for reference in self.references
         )
@@ -54,6 +54,8 @@ class Rewriter:
         self.survey, self.module, self.project = survey, survey.module, project
         self.names = survey.module.names
         self.out = Rewrite()
+        for reference in survey.references:
+            reference.moves = False
         for site in rewritten:
             for reference in site.references:
                 reference.moves = True
@@ -66,6 +68,20 @@ class Rewriter:
         self.groups = self._group()
         self.swapped: set[int] = set()
         self._added: set[tuple[int, str]] = set()
+
+    def stuck(self) -> set[Reference]:
+        """References that would need two names at once: a conditional import that cannot go as a whole."""
+        return {
+            reference
+            for group in self.groups
+            for reference in group.moving
+            if len(reference.targets) > 1 and not (group.can_swap and self._all_named(group))
+        }
+
+    def _all_named(self, group: _Group) -> bool:
+        futures = [b for b in group.bindings if b.target.startswith("concurrent")]
+        aliases = [b.node for b in futures if isinstance(b.node, ast.alias)]
+        return bool(aliases) and all(self._same_name(alias) for alias in aliases)
 
     def plan(self) -> Rewrite:
         """All edits for the references that move."""
@@ -165,8 +181,9 @@ class Rewriter:
 
     def _same_name(self, alias: ast.alias) -> bool:
         """Whether distexec has it under the name that this import asks for."""
-        group = next(g for g in self.groups if any(b.node is alias for b in g.bindings))
-        return alias.name in MIRRORED and all(r.target.endswith("." + alias.name) for r in group.references)
+        binding = next(b for g in self.groups for b in g.bindings if b.node is alias)
+        names = {canonical(name) for name in self.project.through_tree(binding.target)}
+        return alias.name in MIRRORED and names == {f"concurrent.futures.{alias.name}"}
 
     # -- import concurrent.futures ... -----------------------------------------------------------
 
