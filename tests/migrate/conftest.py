@@ -13,6 +13,7 @@ from distexec.migrate.project import Project
 from distexec.migrate.records import FileReport, apply_edits
 from distexec.migrate.text import Source
 
+
 @pytest.fixture
 def examine() -> Examine:
     """Rewrite one module in memory; give back its new text and the report."""

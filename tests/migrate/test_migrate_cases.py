@@ -19,7 +19,9 @@ from distexec.migrate.text import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = sorted(path for path in (ROOT / "migrate" / "cases").iterdir() if path.is_dir())
-CHANGED = [case for case in CASES if (case / "before.py").read_bytes() != (case / "after.py").read_bytes()]
+CHANGED = [
+    case for case in CASES if (case / "before.py").read_bytes() != (case / "after.py").read_bytes()
+]
 
 
 def rewritten(raw: bytes) -> bytes:
@@ -91,7 +93,12 @@ def output(path: Path, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, path.name],
         cwd=path.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=100,

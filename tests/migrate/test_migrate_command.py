@@ -24,7 +24,9 @@ with ThreadPoolExecutor() as pool:
     print(list(pool.map(square, [1, 2])))
 """
 WARNED = SAFE.replace("return n * n", "return len(open(n).read())")
-BLOCKED = SAFE.replace("def square", "seen = []\n\n\ndef square").replace("return n * n", "seen.append(n)")
+BLOCKED = SAFE.replace("def square", "seen = []\n\n\ndef square").replace(
+    "return n * n", "seen.append(n)"
+)
 MOVED = SAFE.replace("concurrent.futures", "distexec")
 NOTHING = "print('hello')\n"
 BROKEN = "from concurrent.futures import ThreadPoolExecutor\ndef f(:\n"
@@ -173,7 +175,9 @@ def test_github_annotations(command: Command, tree: Tree) -> None:
     """One line for each finding, beside the code in a pull request."""
     tree({"a.py": BLOCKED})
 
-    assert command("--format", "github", "a.py").out.startswith("::error file=a.py,line=8,col=5,title=DX102::")
+    assert command("--format", "github", "a.py").out.startswith(
+        "::error file=a.py,line=8,col=5,title=DX102::"
+    )
 
 
 def test_stdin_shows_a_diff_and_write_prints_the_source(
@@ -228,7 +232,9 @@ def test_bytes_around_the_change_are_kept(command: Command, tree: Tree) -> None:
         assert (root / name).read_bytes() == raw
 
 
-@pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="root may write anything")
+@pytest.mark.skipif(
+    os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="root may write anything"
+)
 def test_one_unwritable_file_stops_all(command: Command, tree: Tree) -> None:
     """A half-written tree is the worst outcome."""
     root = tree({"a.py": SAFE, "b.py": SAFE})
@@ -297,7 +303,9 @@ def test_settings_come_from_pyproject(command: Command, tree: Tree) -> None:
     assert (root / "skipped" / "app.py").read_text() == SAFE
 
 
-@pytest.mark.parametrize("line", ["colour = true", "unsafe = 3", 'select = "DX1"', 'force = ["DX999"]', "= ["])
+@pytest.mark.parametrize(
+    "line", ["colour = true", "unsafe = 3", 'select = "DX1"', 'force = ["DX999"]', "= ["]
+)
 def test_bad_settings_are_wrong_use(command: Command, tree: Tree, line: str) -> None:
     """A typing error in the configuration must not be ignored."""
     tree({"pyproject.toml": f"[tool.distexec.migrate]\n{line}\n", "app.py": SAFE})

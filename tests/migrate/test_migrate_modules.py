@@ -22,7 +22,9 @@ def findings(command: Command, *arguments: str) -> list[dict[str, Any]]:
     return list(document["findings"])
 
 
-def test_a_global_pool_is_followed_into_modules_that_import_it(command: Command, tree: Tree) -> None:
+def test_a_global_pool_is_followed_into_modules_that_import_it(
+    command: Command, tree: Tree
+) -> None:
     """What is submitted elsewhere decides here."""
     tree(
         {
@@ -44,9 +46,9 @@ def test_a_global_pool_is_followed_into_modules_that_import_it(command: Command,
 
     found = findings(command)
 
-    assert [(f["code"], f["path"].rpartition("/")[2], f["line"], f["site_line"]) for f in found] == [
-        ("DX102", "jobs.py", 7, 3)
-    ]
+    assert [
+        (f["code"], f["path"].rpartition("/")[2], f["line"], f["site_line"]) for f in found
+    ] == [("DX102", "jobs.py", 7, 3)]
 
 
 def test_a_global_write_is_found_through_an_imported_helper(command: Command, tree: Tree) -> None:
@@ -66,7 +68,9 @@ def test_a_global_write_is_found_through_an_imported_helper(command: Command, tr
     assert "note() called from step() line 11" in found["message"]
 
 
-def test_attributes_are_resolved_through_classes_of_other_modules(command: Command, tree: Tree) -> None:
+def test_attributes_are_resolved_through_classes_of_other_modules(
+    command: Command, tree: Tree
+) -> None:
     """A lock in a base class of another module travels with self."""
     tree(
         {
@@ -90,8 +94,13 @@ def test_attributes_are_resolved_through_classes_of_other_modules(command: Comma
 
 def test_patch_strings_follow_the_code(command: Command, tree: Tree) -> None:
     """A patch that silently stops reaching its target leaves a test that tests nothing."""
-    app = WORK.replace("from concurrent.futures import ThreadPoolExecutor", "import concurrent.futures")
-    app = app.replace("= Thread", "= concurrent.futures.Thread") + "\n\nprint(pool.submit(square, 2).result())\n"
+    app = WORK.replace(
+        "from concurrent.futures import ThreadPoolExecutor", "import concurrent.futures"
+    )
+    app = (
+        app.replace("= Thread", "= concurrent.futures.Thread")
+        + "\n\nprint(pool.submit(square, 2).result())\n"
+    )
     root = tree(
         {
             "app.py": app,
@@ -134,7 +143,8 @@ def test_a_re_exported_class_is_recognised(command: Command, tree: Tree) -> None
     root = tree(
         {
             "compat.py": "from concurrent.futures import ThreadPoolExecutor\n",
-            "app.py": WORK.replace("concurrent.futures", "compat") + "\n\nprint(pool.submit(square, 2).result())\n",
+            "app.py": WORK.replace("concurrent.futures", "compat")
+            + "\n\nprint(pool.submit(square, 2).result())\n",
         }
     )
 
@@ -211,7 +221,7 @@ def test_conditional_imports_of_both_kinds(examine: Examine) -> None:
 def test_syntax_of_3_14_is_read_and_positions_stay_true(examine: Examine) -> None:
     """Nobody should need the newest interpreter to migrate the newest code."""
     text, report = examine(
-        '''
+        """
         import concurrent.futures
         type Pair[T = int] = tuple[T, T]
         class Box[T]: pass
@@ -221,7 +231,7 @@ def test_syntax_of_3_14_is_read_and_positions_stay_true(examine: Examine) -> Non
             except KeyError, ValueError:
                 return t"{x} {x}"
         with concurrent.futures.ThreadPoolExecutor() as pool: print(f"ä{"ö"}", pool.submit(work, {"ä": 1}).result())
-        '''
+        """
     )
 
     assert report.error is None

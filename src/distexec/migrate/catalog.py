@@ -3,6 +3,11 @@
 from types import MappingProxyType
 from typing import Final
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: The bytes without which a file cannot matter: the first test that every file takes.
 NEEDLES: Final = (
     rb"concurrent\s*\.\s*futures|concurrent\s+import|run_in_executor|distexec"
@@ -10,9 +15,9 @@ NEEDLES: Final = (
 )
 
 #: What ``distexec`` exports of ``concurrent.futures``; the rest stays where it is.
-MIRRORED: Final = frozenset(
+MIRRORED: Final = _words(
     """ALL_COMPLETED BrokenExecutor CancelledError Executor FIRST_COMPLETED FIRST_EXCEPTION Future
-    InvalidStateError ProcessPoolExecutor ThreadPoolExecutor TimeoutError as_completed wait""".split()
+    InvalidStateError ProcessPoolExecutor ThreadPoolExecutor TimeoutError as_completed wait"""
 )
 
 #: Executor classes by every name: whether threads or processes, and whose interface.
@@ -27,7 +32,11 @@ EXECUTORS: Final = MappingProxyType(
     }
 )
 
-_SUBMODULES: Final = ("concurrent.futures.thread.", "concurrent.futures.process.", "concurrent.futures._base.")
+_SUBMODULES: Final = (
+    "concurrent.futures.thread.",
+    "concurrent.futures.process.",
+    "concurrent.futures._base.",
+)
 
 
 def canonical(dotted: str) -> str:
@@ -95,21 +104,21 @@ KINDS: Final = MappingProxyType(
 )
 
 #: Kinds that carry a connection or a handle that pickling refuses or severs.
-RESOURCES: Final = frozenset(
-    "lock queue thread socket file database client session model executor thread-local contextvar generator coroutine".split()
+RESOURCES: Final = _words(
+    """lock queue thread socket file database client session model executor thread-local contextvar generator coroutine"""
 )
 
 #: Calls that make a fresh, plain container.
-CONTAINERS: Final = frozenset(
+CONTAINERS: Final = _words(
     """builtins.list builtins.dict builtins.set builtins.bytearray collections.defaultdict
-    collections.OrderedDict collections.Counter collections.deque collections.ChainMap""".split()
+    collections.OrderedDict collections.Counter collections.deque collections.ChainMap"""
 )
 
 #: Methods that change the object they are called on.
-MUTATORS: Final = frozenset(
+MUTATORS: Final = _words(
     """append appendleft extend extendleft insert add update setdefault pop popitem popleft remove
     discard clear sort reverse difference_update intersection_update symmetric_difference_update
-    subtract move_to_end __setitem__ __delitem__""".split()
+    subtract move_to_end __setitem__ __delitem__"""
 )
 
 #: Parameter and variable names that usually hold something that cannot travel.
@@ -183,20 +192,27 @@ METHOD_EFFECTS: Final = MappingProxyType(
 )
 
 #: Packages whose functions do what they say with plain data, wherever they run.
-PLAIN_PACKAGES: Final = frozenset(
+PLAIN_PACKAGES: Final = _words(
     """math operator json re hashlib zlib time statistics decimal fractions random string textwrap
     base64 binascii struct itertools functools collections datetime calendar urllib uuid unicodedata
-    numpy scipy requests html difflib heapq bisect cmath array copy types builtins secrets ast""".split()
+    numpy scipy requests html difflib heapq bisect cmath array copy types builtins secrets ast"""
 )
 
 #: Servers that run requests of this process on the pool they are given.
-SERVERS: Final = frozenset(
+SERVERS: Final = _words(
     """grpc.server socketserver.ThreadingTCPServer xmlrpc.server.SimpleXMLRPCServer
     waitress.serve cheroot.wsgi.Server wsgiref.simple_server.make_server uvicorn.run
-    starlette.concurrency.run_in_threadpool tornado.ioloop.IOLoop.set_default_executor""".split()
+    starlette.concurrency.run_in_threadpool tornado.ioloop.IOLoop.set_default_executor"""
 )
 
 #: ``multiprocessing.Pool`` methods with an exact counterpart, and what it is.
 POOL_METHODS: Final = MappingProxyType(
-    {"map": "map", "imap": "map", "imap_unordered": "map", "apply": "submit", "close": "shutdown", "join": "shutdown"}
+    {
+        "map": "map",
+        "imap": "map",
+        "imap_unordered": "map",
+        "apply": "submit",
+        "close": "shutdown",
+        "join": "shutdown",
+    }
 )

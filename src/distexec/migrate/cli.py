@@ -13,7 +13,7 @@ from distexec.migrate.examine import Advice, examine_file
 from distexec.migrate.files import collect
 from distexec.migrate.interactive import Interview
 from distexec.migrate.options import Options, WrongUse, from_pyproject
-from distexec.migrate.pages import listing, page
+from distexec.migrate.explain import listing, page
 from distexec.migrate.project import Project
 from distexec.migrate.records import FileReport, apply_edits
 from distexec.migrate.report import machine, text
@@ -46,12 +46,24 @@ def _parser() -> argparse.ArgumentParser:
     add("--check", action="store_true", help="for CI: no diff, only the report and the exit code")
     add("--interactive", action="store_true", help="ask about each site")
     add("--unsafe", action="store_true", help="also rewrite sites with warnings")
-    add("--force", action="append", default=[], metavar="CODE", help="rewrite in spite of this code")
+    add(
+        "--force", action="append", default=[], metavar="CODE", help="rewrite in spite of this code"
+    )
     add("--select", action="append", default=[], metavar="CODE", help="report only these codes")
     add("--ignore", action="append", default=[], metavar="CODE", help="do not report these codes")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="skip paths, as .gitignore would")
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="skip paths, as .gitignore would",
+    )
     add("--revert", action="store_true", help="turn distexec code back into concurrent.futures")
-    add("--evidence", metavar="REPORT", help="JSON report of distexec.check, to confirm or refute findings")
+    add(
+        "--evidence",
+        metavar="REPORT",
+        help="JSON report of distexec.check, to confirm or refute findings",
+    )
     add("--format", choices=["text", "json", "sarif", "github"], default="text")
     add("--jobs", type=int, metavar="N", help="processes to use (default: one for each processor)")
     add("--no-progress", action="store_true", help="no progress bar")
@@ -191,7 +203,9 @@ def _write(outcome: Outcome, summary: Summary) -> None:
     changes = {
         report.path: Change(
             outcome.raw[report.path],
-            outcome.sources[report.path].encode(apply_edits(outcome.sources[report.path].text, report.edits)),
+            outcome.sources[report.path].encode(
+                apply_edits(outcome.sources[report.path].text, report.edits)
+            ),
         )
         for report in summary.changed
     }
@@ -199,7 +213,9 @@ def _write(outcome: Outcome, summary: Summary) -> None:
         write_all(changes)
         summary.written = True
     except WriteFailed as failure:
-        culprit = next((r for r in outcome.reports if r.path == failure.path), None) or summary.changed[0]
+        culprit = (
+            next((r for r in outcome.reports if r.path == failure.path), None) or summary.changed[0]
+        )
         culprit.error = f"cannot write, so nothing was written: {failure.reason}"
 
 
@@ -239,5 +255,3 @@ class _Bar:
         """Wipe the bar away."""
         if self._is_drawn:
             sys.stderr.write("\r\033[K")
-
-

@@ -43,7 +43,9 @@ class Comments:
         for line, column, text in _comment_tokens(source):
             match = _COMMENT.match(text)
             if match:
-                codes = frozenset(code.strip() for code in (match["codes"] or "").split(",") if code.strip())
+                codes = frozenset(
+                    code.strip() for code in (match["codes"] or "").split(",") if code.strip()
+                )
                 alone = not source.line(line)[:column].strip()
                 comments.all.append(
                     Comment(line, column + 1, line + alone, codes, match["word"] == "local")
@@ -62,7 +64,8 @@ class Comments:
         found = [
             comment
             for comment in self.all
-            if comment.covers(code) and any(first <= comment.applies_to <= last for first, last in lines)
+            if comment.covers(code)
+            and any(first <= comment.applies_to <= last for first, last in lines)
         ]
         for comment in found:
             comment.is_used = True

@@ -32,7 +32,9 @@ class Opinion:
             for s in self.case.life.submissions
         )
         return SiteReport(
-            place=Place(path=module.path, line=self.site.line, column=module.column(self.site.call)),
+            place=Place(
+                path=module.path, line=self.site.line, column=module.column(self.site.call)
+            ),
             verdict=self.verdict,
             name=self.site.name,
             because=self.because,

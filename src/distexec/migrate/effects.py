@@ -170,7 +170,9 @@ class _Reader:
         for up in self.names.ancestors(node):
             if isinstance(up, ast.If):
                 test = ast.dump(up.test)
-                return f"id='{node.id}'" in test and ("Is()" in test or "Not()" in test or "NotIn" in test)
+                return f"id='{node.id}'" in test and (
+                    "Is()" in test or "Not()" in test or "NotIn" in test
+                )
             if up is self.function:
                 break
         return False
@@ -189,9 +191,9 @@ class _Reader:
             return
         names = self.project.dotted(node, self.module)
         if "os.environ" in names:
-            writes = isinstance(up := self.names.parent.get(node), ast.Subscript) and not isinstance(
-                up.ctx, ast.Load
-            )
+            writes = isinstance(
+                up := self.names.parent.get(node), ast.Subscript
+            ) and not isinstance(up.ctx, ast.Load)
             if not writes:
                 yield self._effect("environment-read", "os.environ", node)
 
@@ -234,14 +236,18 @@ class _Reader:
                     "argument-write", subject, node, in_doubt=doubt, parameter=root.id
                 )
             elif len(bindings) == 1 and bindings[0].value is not None:
-                yield from self._write_alias(bindings[0].value, bindings[0].kind, subject, node, by, hops)
+                yield from self._write_alias(
+                    bindings[0].value, bindings[0].kind, subject, node, by, hops
+                )
             return
         if kinds == {"class"} or (kinds == {"import"} and self._names_class(root)):
             yield self._effect("class-write", subject, node, in_doubt=doubt)
         elif home.parent is None:
             if kinds == {"import"} and doubt and not isinstance(base, ast.Name):
                 return
-            if kinds & {"def"} or (kinds == {"import"} and by and isinstance(base, ast.Name) and self._is_library(root)):
+            if kinds & {"def"} or (
+                kinds == {"import"} and by and isinstance(base, ast.Name) and self._is_library(root)
+            ):
                 return
             kind = "lazy-write" if self._is_lazy(root) else "global-write"
             yield self._effect(kind, subject, node, in_doubt=doubt)
@@ -250,7 +256,9 @@ class _Reader:
             kind = "attribute-write" if owner else "closure-write"
             yield self._effect(kind, subject, node, in_doubt=doubt)
 
-    def _write_receiver(self, base: ast.expr, subject: str, node: ast.AST, doubt: bool) -> Iterator[Effect]:
+    def _write_receiver(
+        self, base: ast.expr, subject: str, node: ast.AST, doubt: bool
+    ) -> Iterator[Effect]:
         inner = base
         while isinstance(inner, ast.Attribute | ast.Subscript) and not (
             isinstance(inner.value, ast.Name) and inner.value.id == self.receiver
@@ -299,7 +307,9 @@ class _Reader:
         return found is not None and isinstance(found.node, ast.ClassDef)
 
     def _is_library(self, root: ast.Name) -> bool:
-        return all(self.project.find(name) is None for name in self.project.dotted(root, self.module))
+        return all(
+            self.project.find(name) is None for name in self.project.dotted(root, self.module)
+        )
 
     def _is_container(self, node: ast.expr) -> bool:
         known = self.values.of(node, self.module)
@@ -319,7 +329,10 @@ class _Reader:
             if attr in MUTATORS:
                 yield from self._write(node.func.value, node, by=attr)
             if attr in ("submit", "map", "run_in_executor"):
-                if any(value.kind == "executor" for value in self.values.of(node.func.value, self.module)):
+                if any(
+                    value.kind == "executor"
+                    for value in self.values.of(node.func.value, self.module)
+                ):
                     yield self._effect("submits", self.module.text(node.func), node)
         elif isinstance(node.func, ast.Name) and node.func.id == "setattr" and node.args:
             yield from self._write(node.args[0], node)

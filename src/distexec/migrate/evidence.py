@@ -33,7 +33,9 @@ class Evidence:
         """
         try:
             data = json.loads(Path(path).read_text("utf-8"))
-            calls = {(os.path.realpath(site["path"]), int(site["line"])): site for site in data["sites"]}
+            calls = {
+                (os.path.realpath(site["path"]), int(site["line"])): site for site in data["sites"]
+            }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WrongUse(f"--evidence {path}: no report of distexec.check: {error}") from error
         return cls(calls)
@@ -47,7 +49,9 @@ class Evidence:
         for submission in opinion.case.life.submissions:
             key = os.path.realpath(submission.module.path)
             lines = range(submission.line, (submission.call.end_lineno or submission.line) + 1)
-            seen.append(next((self.calls[key, line] for line in lines if (key, line) in self.calls), None))
+            seen.append(
+                next((self.calls[key, line] for line in lines if (key, line) in self.calls), None)
+            )
         observed = [site for site in seen if site is not None]
         for site in observed:
             for finding in site.get("findings", ()):
@@ -57,7 +61,11 @@ class Evidence:
         )
         if observed and clean:
             opinion.findings = [
-                replace(f, severity=Severity.INFORMS, message=f"{f.message}; but no call did while it was checked")
+                replace(
+                    f,
+                    severity=Severity.INFORMS,
+                    message=f"{f.message}; but no call did while it was checked",
+                )
                 if f.code in _GUESSES and f.severity is Severity.WARNS
                 else f
                 for f in opinion.findings

@@ -13,7 +13,16 @@ from distexec.migrate.options import Options
 from distexec.migrate.pool_methods import NoCounterpart, translate
 from distexec.migrate.pools import Site, survey
 from distexec.migrate.project import Module, Project
-from distexec.migrate.records import Edit, FileReport, Finding, Place, Severity, SiteReport, Verdict, apply_edits
+from distexec.migrate.records import (
+    Edit,
+    FileReport,
+    Finding,
+    Place,
+    Severity,
+    SiteReport,
+    Verdict,
+    apply_edits,
+)
 from distexec.migrate.revert import revert
 from distexec.migrate.rewrite import Rewriter
 from distexec.migrate.rules import RULES, UNKNOWN_CODE, UNUSED_COMMENT, examine
@@ -88,9 +97,11 @@ def _examine(
             if reference.role == "typetest" and same:
                 findings.append(
                     case.finding(
-                        TYPETEST, reference.node, module,
+                        TYPETEST,
+                        reference.node,
+                        module,
                         f"line {reference.node.lineno} tests for the class of the pool of line {site.line}",
-                    )  # fmt: skip
+                    )
                 )
         exported |= case.life.exported
         opinions.append(Opinion(site, case, findings))
@@ -121,14 +132,18 @@ def _examine(
                 report.sites.append(_kept_class(finding, module, others))
     report.findings += _default_executor(module)
     report.findings += _comment_findings(comments, module)
-    unique = {(f.code, f.place.path, f.place.line, f.site_line): f for f in reversed(report.findings)}
+    unique = {
+        (f.code, f.place.path, f.place.line, f.site_line): f for f in reversed(report.findings)
+    }
     report.findings = list(unique.values())
     report.findings.sort(key=lambda finding: finding.order)
     report.sites.sort(key=lambda site: (site.place.line, site.place.column))
 
 
 def _kept_class(finding: Finding, module: Module, references: list) -> SiteReport:  # type: ignore[type-arg]  # list of Reference
-    node = next(r.node for r in references if r.role == "base" and r.node.lineno == finding.place.line)
+    node = next(
+        r.node for r in references if r.role == "base" and r.node.lineno == finding.place.line
+    )
     return SiteReport(
         place=finding.place, verdict=Verdict.KEPT, name=module.text(node), because=(finding.code,)
     )
@@ -142,20 +157,24 @@ def _translate(case: Case, translations: dict[Site, list[Edit]]) -> list[Finding
     except NoCounterpart as error:
         return [
             case.finding(
-                NO_COUNTERPART, error.node, error.module,
+                NO_COUNTERPART,
+                error.node,
+                error.module,
                 f"{error.what} of the pool of line {site.line} has no exact counterpart in an executor",
-            )  # fmt: skip
+            )
         ]
     lazy = [s for s in case.life.submissions if s.method in ("imap", "imap_unordered")]
     in_with = isinstance(site.module.names.parent.get(site.call), ast.withitem)
     if lazy and in_with:
         return [
             case.finding(
-                TERMINATED, lazy[0].call, site.module,
+                TERMINATED,
+                lazy[0].call,
+                site.module,
                 f"the results of line {lazy[0].line} may be left unread when the with block of line "
                 f"{site.line} ends",
                 Severity.INFORMS,
-            )  # fmt: skip
+            )
         ]
     return []
 
@@ -171,12 +190,14 @@ def _default_executor(module: Module) -> list[Finding]:
             if isinstance(first, ast.Constant) and first.value is None:
                 found.append(
                     Finding(
-                        code=rule.code, severity=Severity.INFORMS,
+                        code=rule.code,
+                        severity=Severity.INFORMS,
                         place=Place(path=module.path, line=call.lineno, column=module.column(call)),
                         message=f"run_in_executor(None, ...) on line {call.lineno} uses the loop's default "
                         "executor, which stays in this process",
-                        site_line=None, hint="Pass an executor of distexec to distribute the call.",
-                    )  # fmt: skip
+                        site_line=None,
+                        hint="Pass an executor of distexec to distribute the call.",
+                    )
                 )
     return found
 
@@ -189,15 +210,23 @@ def _comment_findings(comments: Comments, module: Module) -> list[Finding]:
         if unknown:
             found.append(
                 Finding(
-                    code=UNKNOWN_CODE.code, severity=UNKNOWN_CODE.severity, place=place, site_line=None,
-                    message=f"there is no rule {', '.join(unknown)}", hint=UNKNOWN_CODE.hint,
-                )  # fmt: skip
+                    code=UNKNOWN_CODE.code,
+                    severity=UNKNOWN_CODE.severity,
+                    place=place,
+                    site_line=None,
+                    message=f"there is no rule {', '.join(unknown)}",
+                    hint=UNKNOWN_CODE.hint,
+                )
             )
         elif not comment.is_used:
             found.append(
                 Finding(
-                    code=UNUSED_COMMENT.code, severity=UNUSED_COMMENT.severity, place=place, site_line=None,
-                    message="this comment changes nothing", hint=UNUSED_COMMENT.hint,
-                )  # fmt: skip
+                    code=UNUSED_COMMENT.code,
+                    severity=UNUSED_COMMENT.severity,
+                    place=place,
+                    site_line=None,
+                    message="this comment changes nothing",
+                    hint=UNUSED_COMMENT.hint,
+                )
             )
     return found

@@ -10,8 +10,18 @@ from distexec.migrate.project import Definition, Module, Project
 from distexec.migrate.scopes import FUNCTIONS, FunctionNode, Scope
 
 #: Calls that hand back, or hold, the pool they are given.
-_TRANSPARENT = frozenset({"enter_context", "closing", "nullcontext", "cast", "push", "enter_async_context"})
-_NEUTRAL_PARENTS = (ast.Compare, ast.UnaryOp, ast.Expr, ast.If, ast.While, ast.Assert, ast.FormattedValue)
+_TRANSPARENT = frozenset(
+    {"enter_context", "closing", "nullcontext", "cast", "push", "enter_async_context"}
+)
+_NEUTRAL_PARENTS = (
+    ast.Compare,
+    ast.UnaryOp,
+    ast.Expr,
+    ast.If,
+    ast.While,
+    ast.Assert,
+    ast.FormattedValue,
+)
 _MAX_DEPTH = 6
 
 
@@ -101,7 +111,9 @@ class Follower:
                 self._target(target, module, depth)
         elif isinstance(up, ast.AnnAssign):
             self._target(up.target, module, depth)
-        elif isinstance(up, ast.Tuple) and isinstance(assign := module.names.parent.get(up), ast.Assign):
+        elif isinstance(up, ast.Tuple) and isinstance(
+            assign := module.names.parent.get(up), ast.Assign
+        ):
             self._paired(up, node, assign, module, depth)
         elif isinstance(up, ast.Return | ast.Yield | ast.Lambda):
             self._factory(node, module, depth)
@@ -116,7 +128,9 @@ class Follower:
         elif not isinstance(up, _NEUTRAL_PARENTS):
             self._note("escape", node, module, _describe(up))
 
-    def _paired(self, up: ast.Tuple, node: ast.AST, assign: ast.Assign, module: Module, depth: int) -> None:
+    def _paired(
+        self, up: ast.Tuple, node: ast.AST, assign: ast.Assign, module: Module, depth: int
+    ) -> None:
         target = assign.targets[0]
         if isinstance(target, ast.Tuple) and len(target.elts) == len(up.elts):
             self._target(target.elts[[*up.elts].index(node)], module, depth)  # type: ignore[arg-type]  # found by identity
@@ -207,7 +221,10 @@ class Follower:
             self._note("escape", node, module, "the result of a lambda")
             return
         owner = module.names.parent.get(function)
-        marks = {module.text(mark).rpartition(".")[2].partition("(")[0] for mark in function.decorator_list}
+        marks = {
+            module.text(mark).rpartition(".")[2].partition("(")[0]
+            for mark in function.decorator_list
+        }
         if isinstance(owner, ast.ClassDef):
             for use in module.names.attributes.get(function.name, ()):
                 up = module.names.parent.get(use)
@@ -234,7 +251,10 @@ class Follower:
                 other = self.project.load(path) if path != module.path else None
                 if other is None:
                     continue
-                candidates = [*other.names.uses.get(name, ()), *other.names.attributes.get(name, ())]
+                candidates = [
+                    *other.names.uses.get(name, ()),
+                    *other.names.attributes.get(name, ()),
+                ]
                 for node in candidates:
                     found = self.project.definition(node, other)
                     if found is not None and found.node is function:
@@ -252,13 +272,30 @@ class Follower:
         if attr.startswith("_") and not attr.startswith("__"):
             self._note("private", node, module, attr)
         elif not is_called:
-            if attr in ("submit", "map", "apply", "apply_async", "imap", "imap_unordered", "starmap"):
+            if attr in (
+                "submit",
+                "map",
+                "apply",
+                "apply_async",
+                "imap",
+                "imap_unordered",
+                "starmap",
+            ):
                 self._note("bound", node, module, attr)
             elif not attr.startswith("__") and attr != "shutdown":
                 self._note("attribute", node, module, attr)
         elif isinstance(up, ast.Call):
-            if attr in ("submit", "map", "imap", "imap_unordered", "starmap", "apply", "apply_async",
-                        "map_async", "starmap_async"):  # fmt: skip
+            if attr in (
+                "submit",
+                "map",
+                "imap",
+                "imap_unordered",
+                "starmap",
+                "apply",
+                "apply_async",
+                "map_async",
+                "starmap_async",
+            ):
                 self._submission(up, attr, module)
             elif attr in ("shutdown", "close", "join", "terminate"):
                 self._note("shutdown", up, module, attr)
@@ -287,7 +324,9 @@ class Follower:
     ) -> None:
         """The pool is handed to a call."""
         names = self.project.dotted(call.func, module)
-        callee = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        callee = (
+            call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        )
         if call.func is node:
             return
         if callee in ("submit", "map") and isinstance(call.func, ast.Attribute):
@@ -323,14 +362,20 @@ class Follower:
         found = self.project.definition(call.func, module)
         if found is not None and isinstance(found.node, ast.ClassDef):
             found = self.project.method(found, "__init__")
-        if found is None or isinstance(found.node, ast.ClassDef) or isinstance(found.node, ast.Lambda):
+        if (
+            found is None
+            or isinstance(found.node, ast.ClassDef)
+            or isinstance(found.node, ast.Lambda)
+        ):
             return False
         arguments = [*found.node.args.posonlyargs, *found.node.args.args]
         if found.owner is not None and arguments:
             arguments = arguments[1:]
         name = keyword
         if name is None:
-            position = next((i for i, value in enumerate(call.args) if value is node), len(arguments))
+            position = next(
+                (i for i, value in enumerate(call.args) if value is node), len(arguments)
+            )
             if position >= len(arguments) or any(isinstance(a, ast.Starred) for a in call.args):
                 return False
             name = arguments[position].arg

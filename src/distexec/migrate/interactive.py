@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TextIO
 
 from distexec.migrate.decide import Opinion
-from distexec.migrate.pages import page
+from distexec.migrate.explain import page
 from distexec.migrate.records import Finding, Severity
 
 _HELP = "y rewrite, n leave alone, e explain the codes, a rewrite all that is safe from here, q leave the rest alone"
@@ -35,7 +35,9 @@ class Interview:
         if self._rest:
             return False if self._rest == "q" else None
         site = opinion.site
-        self._say(f"\n{site.module.path} line {site.line}: {site.module.source.line(site.line).strip()}")
+        self._say(
+            f"\n{site.module.path} line {site.line}: {site.module.source.line(site.line).strip()}"
+        )
         for finding in opinion.findings:
             self._say(f"  {finding.code} {finding.severity.value}: {finding.message}")
         while True:
@@ -65,7 +67,10 @@ def _refusal(opinion: Opinion) -> Finding:
 
     site = opinion.site
     return Finding(
-        code="DX004", severity=Severity.BLOCKS, site_line=site.line,
+        code="DX004",
+        severity=Severity.BLOCKS,
+        site_line=site.line,
         place=Place(path=site.module.path, line=site.line, column=site.module.column(site.call)),
-        message="you chose to leave this pool alone", hint="Mark it '# distexec: local' to be asked no more.",
-    )  # fmt: skip
+        message="you chose to leave this pool alone",
+        hint="Mark it '# distexec: local' to be asked no more.",
+    )

@@ -12,7 +12,9 @@ _PATCHERS = frozenset({"patch", "setattr", "delattr", "multiple", "object"})
 _GLOBAL = ("concurrent.futures.", "concurrent.futures.thread.", "concurrent.futures.process.")
 
 
-def follow_patches(reports: list[FileReport], sources: dict[str, Source], paths: Iterable[str]) -> None:
+def follow_patches(
+    reports: list[FileReport], sources: dict[str, Source], paths: Iterable[str]
+) -> None:
     """Add edits for patch strings that name what has moved, or findings where that is unclear."""
     moves: dict[str, str] = {}
     for report in reports:
@@ -39,13 +41,23 @@ def _may_patch(text: str) -> bool:
 def _patch_strings(module: Module) -> Iterator[tuple[ast.Constant, str]]:
     for node in module.names.parent:
         if isinstance(node, ast.Call) and node.args:
-            callee = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            callee = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
             first = node.args[0]
-            if callee in _PATCHERS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            if (
+                callee in _PATCHERS
+                and isinstance(first, ast.Constant)
+                and isinstance(first.value, str)
+            ):
                 yield first, first.value
 
 
-def _one(report: FileReport, module: Module, node: ast.Constant, value: str, moves: dict[str, str]) -> None:
+def _one(
+    report: FileReport, module: Module, node: ast.Constant, value: str, moves: dict[str, str]
+) -> None:
     new = moves.get(value)
     if new is None and value.startswith(_GLOBAL):
         tail = value.rpartition(".")[2]
@@ -54,7 +66,9 @@ def _one(report: FileReport, module: Module, node: ast.Constant, value: str, mov
             moved
             for key, moved in moves.items()
             if key.startswith(f"concurrent.futures.{tail}@")
-            and any(t == (home := key.partition("@")[2]) or t.startswith(home + ".") for t in imported)
+            and any(
+                t == (home := key.partition("@")[2]) or t.startswith(home + ".") for t in imported
+            )
         }
         if not reached:
             return
@@ -68,11 +82,13 @@ def _one(report: FileReport, module: Module, node: ast.Constant, value: str, mov
         return
     report.findings.append(
         Finding(
-            code=PATCHED.code, severity=PATCHED.severity,
+            code=PATCHED.code,
+            severity=PATCHED.severity,
             place=Place(path=report.path, line=node.lineno, column=module.column(node)),
             message=f"the patch of {value!r} on line {node.lineno} reaches only a part of the pools now",
-            site_line=None, hint=PATCHED.hint,
-        )  # fmt: skip
+            site_line=None,
+            hint=PATCHED.hint,
+        )
     )
 
 

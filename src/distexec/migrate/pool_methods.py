@@ -7,8 +7,27 @@ from distexec.migrate.pools import Site
 from distexec.migrate.project import Module
 from distexec.migrate.records import Edit
 
-_CONSUMERS = frozenset({"list", "tuple", "set", "frozenset", "sorted", "sum", "max", "min", "any", "all",
-                        "enumerate", "zip", "dict", "tqdm", "Counter", "iter", "join"})  # fmt: skip
+_CONSUMERS = frozenset(
+    {
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "sorted",
+        "sum",
+        "max",
+        "min",
+        "any",
+        "all",
+        "enumerate",
+        "zip",
+        "dict",
+        "tqdm",
+        "Counter",
+        "iter",
+        "join",
+    }
+)
 _PARAMETERS = ("max_workers", "initializer", "initargs", "max_tasks_per_child")
 _RENAMED = {"processes": "max_workers", "maxtasksperchild": "max_tasks_per_child"}
 
@@ -34,7 +53,9 @@ def translate(site: Site, life: Life) -> list[Edit]:
         edits += _submission(submission)
     for use in life.uses:
         if use.module is not site.module or use.kind != "shutdown":
-            raise NoCounterpart(site.call, site.module, f"its use on line {getattr(use.node, 'lineno', 0)}")
+            raise NoCounterpart(
+                site.call, site.module, f"its use on line {getattr(use.node, 'lineno', 0)}"
+            )
         edits += _ending(use)
     return edits
 
@@ -62,7 +83,12 @@ def _submission(submission: Submission) -> list[Edit]:
         raise NoCounterpart(call, module, f"{method}()")
     if method in ("map", "imap", "imap_unordered") and len(call.args) in (2, 3):
         return _map(call, func, module, method)
-    if method == "apply" and len(call.args) == 2 and isinstance(call.args[1], ast.Tuple) and not call.keywords:
+    if (
+        method == "apply"
+        and len(call.args) == 2
+        and isinstance(call.args[1], ast.Tuple)
+        and not call.keywords
+    ):
         return _apply(call, func, call.args[1], module)
     raise NoCounterpart(call, module, f"{method}()")
 

@@ -198,23 +198,37 @@ def _sites(found: Survey) -> None:
             aliases.setdefault((target.id, scope.lookup(target.id) or scope), []).append(reference)
     for (name, scope), references in aliases.items():
         used = [use for use in module.names.names_of(name, scope) if isinstance(use.ctx, ast.Load)]
-        made = [up for use in used if isinstance(up := module.names.parent[use], ast.Call) and up.func is use]
-        if scope.kind == "class" or not made or not _understood(name, scope, references, used, module):
+        made = [
+            up
+            for use in used
+            if isinstance(up := module.names.parent[use], ast.Call) and up.func is use
+        ]
+        if (
+            scope.kind == "class"
+            or not made
+            or not _understood(name, scope, references, used, module)
+        ):
             for reference in references:
                 reference.role = "escape"
             continue
         for call in made:
             calls.setdefault(call, []).extend(references)
-    for call, references in sorted(calls.items(), key=lambda item: (item[0].lineno, item[0].col_offset)):
+    for call, references in sorted(
+        calls.items(), key=lambda item: (item[0].lineno, item[0].col_offset)
+    ):
         facts = [EXECUTORS[target] for reference in references for target in reference.targets]
         families = {family for _, family in facts}
         family = "pool" if "pool" in families else "futures"
-        found.sites.append(Site(module, call, frozenset(kind for kind, _ in facts), family, references))
+        found.sites.append(
+            Site(module, call, frozenset(kind for kind, _ in facts), family, references)
+        )
 
 
 def _alias_target(reference: Reference, module: Module) -> ast.Name:
     statement = module.names.statement(reference.node)
-    target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target")  # noqa: B009
+    target = (
+        statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target")
+    )  # noqa: B009
     assert isinstance(target, ast.Name)
     return target
 

@@ -29,7 +29,9 @@ class Module:
 
     def start(self, node: ast.AST) -> int:
         """Character offset where *node* begins."""
-        return self.source.offset(_number(node, "lineno"), _number(node, "col_offset"), of=self.parsed)
+        return self.source.offset(
+            _number(node, "lineno"), _number(node, "col_offset"), of=self.parsed
+        )
 
     def end(self, node: ast.AST) -> int:
         """Character offset just behind *node*."""
@@ -143,7 +145,9 @@ class Project:
         if hops > _MAX_HOPS:
             return frozenset()
         if isinstance(node, ast.Attribute):
-            return frozenset(f"{base}.{node.attr}" for base in self.dotted(node.value, module, hops))
+            return frozenset(
+                f"{base}.{node.attr}" for base in self.dotted(node.value, module, hops)
+            )
         if not isinstance(node, ast.Name):
             return frozenset()
         scope = module.names.scope_at(node)

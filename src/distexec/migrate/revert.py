@@ -3,7 +3,14 @@
 import ast
 
 from distexec.migrate.catalog import MIRRORED
-from distexec.migrate.imports import add_after, drop_aliases, from_import, replace_statement, swap_alias, swap_module
+from distexec.migrate.imports import (
+    add_after,
+    drop_aliases,
+    from_import,
+    replace_statement,
+    swap_alias,
+    swap_module,
+)
 from distexec.migrate.project import Module
 from distexec.migrate.records import Edit
 from distexec.migrate.scopes import Binding, Scope
@@ -54,7 +61,9 @@ def _rejoin(statement: ast.ImportFrom, module: Module) -> list[Edit] | None:
     return None
 
 
-def _import(statement: ast.Import, binding: Binding, name: str, scope: Scope, module: Module) -> list[Edit]:
+def _import(
+    statement: ast.Import, binding: Binding, name: str, scope: Scope, module: Module
+) -> list[Edit]:
     """``import distexec [as x]``: what it was depends on what else is imported."""
     names, alias = module.names, binding.node
     assert isinstance(alias, ast.alias)
@@ -73,7 +82,9 @@ def _import(statement: ast.Import, binding: Binding, name: str, scope: Scope, mo
         is_added = is_added or there is not None
         new = there or f"concurrent.futures.{chain.attr}"
         edits.append(Edit(module.start(chain), module.end(chain), new))
-    if is_added and all(_existing(chain.attr, use, module) for use, chain in zip(uses, chains, strict=True)):
+    if is_added and all(
+        _existing(chain.attr, use, module) for use, chain in zip(uses, chains, strict=True)
+    ):
         edits.append(_remove_line(statement, module))
     else:
         edits.append(Edit(module.start(alias), module.end(alias), "concurrent.futures"))
@@ -87,11 +98,15 @@ def _existing(attr: str, use: ast.Name, module: Module) -> str | None:
         for name, bindings in scope.bindings.items():
             for binding in bindings:
                 if binding.kind == "import":
-                    if binding.target.startswith("concurrent.futures") and binding.target.endswith(f".{attr}"):
+                    if binding.target.startswith("concurrent.futures") and binding.target.endswith(
+                        f".{attr}"
+                    ):
                         return name
                     if binding.target == "concurrent.futures":
                         return f"{name}.{attr}"
-                    if binding.target == "concurrent" and "futures" in getattr(binding.node, "name", ""):
+                    if binding.target == "concurrent" and "futures" in getattr(
+                        binding.node, "name", ""
+                    ):
                         return f"concurrent.futures.{attr}"
         scope = scope.parent
     for star in module.names.star_imports:

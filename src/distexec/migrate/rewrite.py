@@ -5,7 +5,14 @@ import re
 from dataclasses import dataclass, field
 
 from distexec.migrate.catalog import EXECUTORS, MIRRORED, canonical
-from distexec.migrate.imports import add_after, drop_aliases, from_import, replace_statement, swap_alias, swap_module
+from distexec.migrate.imports import (
+    add_after,
+    drop_aliases,
+    from_import,
+    replace_statement,
+    swap_alias,
+    swap_module,
+)
 from distexec.migrate.pools import Reference, Site, Survey
 from distexec.migrate.project import Module, Project
 from distexec.migrate.records import Edit
@@ -41,8 +48,15 @@ class _Group:
     def can_swap(self) -> bool:
         """Whether every use may go to distexec, so that only the import changes."""
         return all(
-            reference.moves and all(EXECUTORS[target][1] == "futures" for target in reference.targets)
-            or (not reference.moves and reference.role in _FOLLOWERS and _is_mirrored(reference.target))
+            (
+                reference.moves
+                and all(EXECUTORS[target][1] == "futures" for target in reference.targets)
+            )
+            or (
+                not reference.moves
+                and reference.role in _FOLLOWERS
+                and _is_mirrored(reference.target)
+            )
             for reference in self.references
         )
 
@@ -60,7 +74,10 @@ class Rewriter:
             for reference in site.references:
                 reference.moves = True
         taken = any(
-            any(b.kind != "import" or b.target.partition(".")[0] != "distexec" for b in scope.bindings.get("distexec", ()))
+            any(
+                b.kind != "import" or b.target.partition(".")[0] != "distexec"
+                for b in scope.bindings.get("distexec", ())
+            )
             for scope in {self.names.root, *self.names.scope_of.values()}
         )
         #: What the module is called where single references change.
@@ -115,7 +132,11 @@ class Rewriter:
         for reference in self.survey.references:
             key = (reference.root, reference.home)
             if key not in groups:
-                bindings = self.survey.imports.get((reference.root, reference.home), []) if reference.home else []
+                bindings = (
+                    self.survey.imports.get((reference.root, reference.home), [])
+                    if reference.home
+                    else []
+                )
                 groups[key] = _Group(reference.root, reference.home, [], bindings)
             groups[key].references.append(reference)
         return list(groups.values())
@@ -128,29 +149,42 @@ class Rewriter:
             # from concurrent import futures: the module itself goes.
             if len(statement.names) == 1:
                 name = statement.names[0].asname or statement.names[0].name
-                self.out.edits.append(replace_statement(statement, self.module, f"import distexec as {name}"))
+                self.out.edits.append(
+                    replace_statement(statement, self.module, f"import distexec as {name}")
+                )
             else:
                 self.out.edits += drop_aliases(statement, _aliases(swapping), self.module)
                 for alias in _aliases(swapping):
                     self.out.edits.append(
-                        add_after(statement, self.module, f"import distexec as {alias.asname or alias.name}")
+                        add_after(
+                            statement,
+                            self.module,
+                            f"import distexec as {alias.asname or alias.name}",
+                        )
                     )
             for group, _ in pairs:
                 self._moved_strings(group)
             return
-        if swapping and all(self._goes_along(alias, statement, swapping) for alias in statement.names):
+        if swapping and all(
+            self._goes_along(alias, statement, swapping) for alias in statement.names
+        ):
             edit = swap_module(statement, self.module, "distexec")
             if edit is not None:
                 self.out.edits.append(edit)
                 return
         moved = [alias for alias in statement.names if alias in swapping and self._same_name(alias)]
-        others = [group for group, binding in pairs if binding.node in swapping and binding.node not in moved]
+        others = [
+            group
+            for group, binding in pairs
+            if binding.node in swapping and binding.node not in moved
+        ]
         for group in others:
             self.swapped.discard(id(group))
         vanishing = {
-            binding.node for group, binding in pairs
+            binding.node
+            for group, binding in pairs
             if id(group) not in self.swapped and all(r.moves for r in group.references)
-        }  # fmt: skip
+        }
         new = [from_import(moved)] if moved else []
         if any(id(group) not in self.swapped for group, _ in pairs):
             new.append(self._import_line())
@@ -164,13 +198,18 @@ class Rewriter:
             if not self._has_import(statement, line):
                 self.out.edits.append(add_after(statement, self.module, line))
 
-    def _goes_along(self, alias: ast.alias, statement: ast.ImportFrom, swapping: set[ast.AST]) -> bool:
+    def _goes_along(
+        self, alias: ast.alias, statement: ast.ImportFrom, swapping: set[ast.AST]
+    ) -> bool:
         """Whether *alias* may come from distexec instead."""
         if alias in swapping:
             return self._same_name(alias)
         if statement.level or not (statement.module or "").startswith("concurrent.futures"):
             return False
-        if alias.name not in MIRRORED or canonical(f"{statement.module}.{alias.name}") != f"concurrent.futures.{alias.name}":
+        if (
+            alias.name not in MIRRORED
+            or canonical(f"{statement.module}.{alias.name}") != f"concurrent.futures.{alias.name}"
+        ):
             return False
         return all(
             reference.role in _FOLLOWERS
@@ -192,15 +231,30 @@ class Rewriter:
         for group, binding in pairs:
             alias = binding.node
             assert isinstance(alias, ast.alias)
-            is_futures = alias.name == "concurrent.futures" or alias.name.startswith("concurrent.futures.")
-            if id(group) in self.swapped and is_futures and alias.asname and alias.name == "concurrent.futures":
+            is_futures = alias.name == "concurrent.futures" or alias.name.startswith(
+                "concurrent.futures."
+            )
+            if (
+                id(group) in self.swapped
+                and is_futures
+                and alias.asname
+                and alias.name == "concurrent.futures"
+            ):
                 self.out.edits.append(swap_alias(alias, self.module, "distexec"))
-            elif id(group) in self.swapped and is_futures and not alias.asname and self._strings_follow(group):
+            elif (
+                id(group) in self.swapped
+                and is_futures
+                and not alias.asname
+                and self._strings_follow(group)
+            ):
                 self.out.edits.append(swap_alias(alias, self.module, self._as_prefix()))
                 self._dotted(group)
             else:
                 self.swapped.discard(id(group))
-                if all(reference.moves for reference in group.references) and len(group.bindings) == 1:
+                if (
+                    all(reference.moves for reference in group.references)
+                    and len(group.bindings) == 1
+                ):
                     self.out.edits.append(swap_alias_whole(alias, self.module, self._as_prefix()))
                 else:
                     add = True
@@ -212,7 +266,9 @@ class Rewriter:
         for reference in group.references:
             node = reference.node
             assert isinstance(node, ast.Attribute)
-            self.out.edits.append(Edit(self.module.start(node), self.module.end(node.value), self.prefix))
+            self.out.edits.append(
+                Edit(self.module.start(node), self.module.end(node.value), self.prefix)
+            )
         for node in self._strings():
             start = self.module.start(node)
             text = self.module.text(node)
@@ -227,7 +283,11 @@ class Rewriter:
         if '"' not in self.module.source.text and "'" not in self.module.source.text:
             return found
         for node in self.names.parent:
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "concurrent.futures." in node.value:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and "concurrent.futures." in node.value
+            ):
                 if _is_annotation(node, self.names.parent):
                     found.append(node)
         return found
@@ -276,7 +336,9 @@ class Rewriter:
         for other in (scope, self.names.root):
             for binding in other.bindings.get(self.prefix, ()):
                 block = self.names.parent.get(self.names.statement(binding.node))
-                if binding.kind == "import" and isinstance(block, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef):
+                if binding.kind == "import" and isinstance(
+                    block, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
+                ):
                     return True
         block = self.names.parent.get(statement)
         key = (id(block), line)
@@ -295,9 +357,13 @@ class Rewriter:
                 new = self._new_name(reference)
                 if id(group) in self.swapped and group.name != "concurrent":
                     continue
-                self.out.moves[f"{self.module.name}.{old}"] = "" if stays else f"{self.module.name}.{new}"
+                self.out.moves[f"{self.module.name}.{old}"] = (
+                    "" if stays else f"{self.module.name}.{new}"
+                )
                 if isinstance(reference.node, ast.Attribute):
-                    self.out.moves[f"concurrent.futures.{tail}@{self.module.name}"] = f"distexec.{tail}"
+                    self.out.moves[f"concurrent.futures.{tail}@{self.module.name}"] = (
+                        f"distexec.{tail}"
+                    )
 
 
 def swap_alias_whole(alias: ast.alias, module: Module, new: str) -> Edit:

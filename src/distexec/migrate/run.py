@@ -84,7 +84,9 @@ class Run:
                 self._load(report.path, outcome)
         if not self.options.revert:
             follow_patches(outcome.reports, outcome.sources, self.found.paths)
-        outcome.reports = [r for r in outcome.reports if r.error or r.sites or r.findings or r.edits]
+        outcome.reports = [
+            r for r in outcome.reports if r.error or r.sites or r.findings or r.edits
+        ]
         outcome.reports.sort(key=lambda report: report.path)
         return outcome
 
@@ -96,7 +98,9 @@ class Run:
         except (OSError, Unreadable):
             pass
 
-    def _examine(self, paths: Sequence[str], consumers: dict[str, list[str]]) -> Iterator[FileReport]:
+    def _examine(
+        self, paths: Sequence[str], consumers: dict[str, list[str]]
+    ) -> Iterator[FileReport]:
         done = 0
         for reports in self._spread("examine", _examine_chunk, paths, consumers):
             done += len(reports)
@@ -109,7 +113,9 @@ class Run:
         if not wanted:
             return
         consumers: dict[str, list[str]] = {}
-        words = re.compile(rb"\b(" + b"|".join(re.escape(name.encode()) for name in sorted(wanted)) + rb")\b")
+        words = re.compile(
+            rb"\b(" + b"|".join(re.escape(name.encode()) for name in sorted(wanted)) + rb")\b"
+        )
         for path in self.found.paths:
             try:
                 raw = Path(path).read_bytes()
@@ -121,12 +127,15 @@ class Run:
         again = [
             path
             for path, report in reports.items()
-            if report.sites and any(set(consumers.get(name, ())) - {path} for name in report.exported)
+            if report.sites
+            and any(set(consumers.get(name, ())) - {path} for name in report.exported)
         ]
         for report in self._examine(again, consumers):
             reports[report.path] = report
 
-    def _spread(self, phase: str, work: Callable[..., object], paths: Sequence[str], *extra: object) -> Iterator:  # type: ignore[type-arg]  # results of *work*
+    def _spread(
+        self, phase: str, work: Callable[..., object], paths: Sequence[str], *extra: object
+    ) -> Iterator:  # type: ignore[type-arg]  # results of *work*
         size = _CHUNK[phase]
         chunks = [list(paths[at : at + size]) for at in range(0, len(paths), size)]
         if self.jobs == 1 or len(paths) < _WORTH_PROCESSES[phase]:
@@ -136,7 +145,9 @@ class Run:
                 yield work(chunk, *extra)
             return
         with ProcessPoolExecutor(
-            self.jobs, initializer=_start, initargs=(self.found.paths if phase == "examine" else [], self.options)
+            self.jobs,
+            initializer=_start,
+            initargs=(self.found.paths if phase == "examine" else [], self.options),
         ) as pool:
             for future in [pool.submit(work, chunk, *extra) for chunk in chunks]:
                 yield future.result()
@@ -180,6 +191,8 @@ def _examine_chunk(paths: list[str], consumers: dict[str, list[str]]) -> list[Fi
             reports.append(FileReport(path=path, error=str(error)))
             continue
         reports.append(
-            examine_file(source, _Worker.project, _Worker.options, consumers=consumers, advice=_Worker.advice)
+            examine_file(
+                source, _Worker.project, _Worker.options, consumers=consumers, advice=_Worker.advice
+            )
         )
     return reports

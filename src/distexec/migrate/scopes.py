@@ -134,15 +134,27 @@ class Names(ast.NodeVisitor):
                 continue
             statement = self.statement(node) if binding.kind == "assign" else self.parent[node]
             where = (getattr(statement, "lineno", 0), getattr(statement, "col_offset", 0))
-            if where < position and self.parent.get(statement) in around and _after(statement, best):
+            if (
+                where < position
+                and self.parent.get(statement) in around
+                and _after(statement, best)
+            ):
                 best = binding
         if best is None:
             return bindings
         first = getattr(best.node, "lineno", getattr(best.value, "lineno", 0))
         # Bindings in branches between the two may hide it, or not.
-        between = [b for b in bindings if b is not best and first < _line(b) <= use.lineno and b.node not in around]
+        between = [
+            b
+            for b in bindings
+            if b is not best and first < _line(b) <= use.lineno and b.node not in around
+        ]
         loops = [up for up in around if isinstance(up, ast.For | ast.While | ast.AsyncFor)]
-        again = [b for b in bindings if b is not best and _line(b) > use.lineno and any(_holds(up, b) for up in loops)]
+        again = [
+            b
+            for b in bindings
+            if b is not best and _line(b) > use.lineno and any(_holds(up, b) for up in loops)
+        ]
         return [best, *between, *again]
 
     def names_of(self, name: str, home: Scope) -> Iterator[ast.Name]:
@@ -402,7 +414,9 @@ class Names(ast.NodeVisitor):
         self._visit_in(node, body)
         self._scope = outer
 
-    def _visit_in(self, parent: ast.AST, nodes: list[ast.stmt] | list[ast.expr] | list[ast.AST]) -> None:
+    def _visit_in(
+        self, parent: ast.AST, nodes: list[ast.stmt] | list[ast.expr] | list[ast.AST]
+    ) -> None:
         for node in nodes:
             self.parent[node] = parent
             self.visit(node)

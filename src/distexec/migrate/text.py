@@ -75,7 +75,9 @@ class Source:
         head = text[start : start + utf8_column]
         if head.isascii():
             return start + utf8_column
-        return start + len(head.encode("utf-8", "surrogatepass")[:utf8_column].decode("utf-8", "ignore"))
+        return start + len(
+            head.encode("utf-8", "surrogatepass")[:utf8_column].decode("utf-8", "ignore")
+        )
 
     def line_of(self, offset: int) -> int:
         """Line number (from 1) of a character offset."""

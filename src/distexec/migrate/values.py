@@ -39,7 +39,9 @@ class Values:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._attributes: dict[ast.ClassDef, dict[str, list[tuple[ast.expr | None, Module, int]]]] = {}
+        self._attributes: dict[
+            ast.ClassDef, dict[str, list[tuple[ast.expr | None, Module, int]]]
+        ] = {}
         self._busy: set[ast.AST] = set()
 
     def of(self, node: ast.AST | None, module: Module, depth: int = 0) -> list[Value]:
@@ -100,7 +102,9 @@ class Values:
     def of_annotation(self, node: ast.expr | None, module: Module, line: int) -> list[Value]:
         """What a parameter holds by its annotation."""
         if isinstance(node, ast.BinOp):
-            return self.of_annotation(node.left, module, line) + self.of_annotation(node.right, module, line)
+            return self.of_annotation(node.left, module, line) + self.of_annotation(
+                node.right, module, line
+            )
         if isinstance(node, ast.Subscript):
             head = self.project.dotted(node.value, module)
             if head & {"typing.Optional", "typing.Annotated", "typing.Union"}:
@@ -135,18 +139,31 @@ class Values:
             return self.instance(definition, node.lineno, depth)
         return self.returned(definition, node, module, depth)
 
-    def _method_call(self, func: ast.Attribute, node: ast.Call, module: Module, depth: int) -> list[Value]:
+    def _method_call(
+        self, func: ast.Attribute, node: ast.Call, module: Module, depth: int
+    ) -> list[Value]:
         owners = self.of(func.value, module, depth + 1)
         for owner in owners:
             if owner.kind == "database" and func.attr in ("cursor", "connect", "begin", "session"):
                 return [replace(owner, label=f"{owner.label}.{func.attr}()")]
-            if owner.kind == "manager" and func.attr in ("Lock", "RLock", "Queue", "dict", "list", "Event"):
+            if owner.kind == "manager" and func.attr in (
+                "Lock",
+                "RLock",
+                "Queue",
+                "dict",
+                "list",
+                "Event",
+            ):
                 return [Value("manager", f"Manager().{func.attr}()", module, node.lineno)]
-        if func.attr == "open" and any("Path" in name for name in self.project.dotted(func.value, module)):
+        if func.attr == "open" and any(
+            "Path" in name for name in self.project.dotted(func.value, module)
+        ):
             return [Value("file", "Path.open()", module, node.lineno)]
         return []
 
-    def returned(self, definition: Definition, node: ast.AST, module: Module, depth: int = 0) -> list[Value]:
+    def returned(
+        self, definition: Definition, node: ast.AST, module: Module, depth: int = 0
+    ) -> list[Value]:
         """What a function of the tree returns."""
         function, found = definition.node, list[Value]()
         if isinstance(function, ast.ClassDef) or depth > _MAX_DEPTH:
@@ -180,7 +197,10 @@ class Values:
         return known
 
     def _collect(
-        self, node: ast.ClassDef, module: Module, into: dict[str, list[tuple[ast.expr | None, Module, int]]]
+        self,
+        node: ast.ClassDef,
+        module: Module,
+        into: dict[str, list[tuple[ast.expr | None, Module, int]]],
     ) -> None:
         for item in node.body:
             if isinstance(item, ast.Assign | ast.AnnAssign):
@@ -199,7 +219,9 @@ class Values:
                                 and isinstance(target.value, ast.Name)
                                 and target.value.id == self_name
                             ):
-                                into.setdefault(target.attr, []).append((inner.value, module, inner.lineno))
+                                into.setdefault(target.attr, []).append(
+                                    (inner.value, module, inner.lineno)
+                                )
 
     def _attribute(self, node: ast.Attribute, module: Module, depth: int) -> list[Value]:
         owner = self.owner_of(node.value, module, depth)
@@ -248,7 +270,11 @@ class Values:
     def instance(self, definition: Definition, line: int, depth: int = 0) -> list[Value]:
         """An object of a class in the tree, without looking inside."""
         if isinstance(definition.node, ast.ClassDef):
-            return [Value("instance", f"{definition.name} object", definition.module, line, "", definition)]
+            return [
+                Value(
+                    "instance", f"{definition.name} object", definition.module, line, "", definition
+                )
+            ]
         return []
 
     def inside(self, definition: Definition, depth: int = 0) -> list[Value]:
@@ -258,10 +284,15 @@ class Values:
         found: list[Value] = []
         for name, values in self.attributes(definition).items():
             for value, module, _ in values:
-                for inner in self._default_factory(value, module) or self.of(value, module, depth + 1):
+                for inner in self._default_factory(value, module) or self.of(
+                    value, module, depth + 1
+                ):
                     if inner.is_resource:
                         found.append(replace(inner, path=f".{name}{inner.path}"))
-                    elif inner.definition is not None and inner.definition.node is not definition.node:
+                    elif (
+                        inner.definition is not None
+                        and inner.definition.node is not definition.node
+                    ):
                         found += [
                             replace(deep, path=f".{name}{deep.path}")
                             for deep in self.inside(inner.definition, depth + 1)

@@ -76,7 +76,10 @@ def as_sarif(summary: Summary) -> str:
                     {
                         "executionSuccessful": not summary.errors,
                         "toolExecutionNotifications": [
-                            {"level": "error", "message": {"text": f"{report.path}: {report.error}"}}
+                            {
+                                "level": "error",
+                                "message": {"text": f"{report.path}: {report.error}"},
+                            }
                             for report in summary.errors
                         ],
                     }
@@ -98,7 +101,10 @@ def _sarif_result(finding: Finding, used: list[str]) -> dict[str, Any]:
             {
                 "physicalLocation": {
                     "artifactLocation": {"uri": finding.place.path.replace("\\", "/")},
-                    "region": {"startLine": finding.place.line, "startColumn": finding.place.column},
+                    "region": {
+                        "startLine": finding.place.line,
+                        "startColumn": finding.place.column,
+                    },
                 }
             }
         ],

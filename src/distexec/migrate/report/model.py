@@ -42,7 +42,8 @@ class Summary:
             finding
             for report in self.reports
             for finding in self.shown(report)
-            if finding.severity is not Severity.INFORMS and (report.path, finding.site_line) not in settled
+            if finding.severity is not Severity.INFORMS
+            and (report.path, finding.site_line) not in settled
         ]
 
     @property

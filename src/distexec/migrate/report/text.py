@@ -43,7 +43,11 @@ def _file(report: FileReport, summary: Summary) -> str:
     lines: list[str] = []
     rest = list(findings)
     for site in report.sites:
-        mine = [finding for finding in findings if finding.site_line == site.place.line and finding in rest]
+        mine = [
+            finding
+            for finding in findings
+            if finding.site_line == site.place.line and finding in rest
+        ]
         rest = [finding for finding in rest if finding not in mine]
         lines += _site(site, mine, report, summary)
     for finding in rest:
@@ -94,7 +98,9 @@ def _last_lines(summary: Summary) -> str:
         + (f", {counts['errors']} with errors" if counts["errors"] else ""),
     ]
     if summary.skipped:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.skipped.items()))
+        reasons = ", ".join(
+            f"{count} {reason}" for reason, count in sorted(summary.skipped.items())
+        )
         out.append(f"left out: {reasons}")
     if counts["unsafe"] and not summary.options.unsafe:
         out.append("sites with warnings alone are rewritten with --unsafe")

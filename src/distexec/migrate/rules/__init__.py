@@ -7,29 +7,44 @@ from distexec.migrate.rules import calls, handling, resources, state, surroundin
 from distexec.migrate.rules.base import Case, Rule
 
 UNUSED_COMMENT = Rule(
-    "DX001", "unused-comment", Severity.INFORMS, "a distexec comment that changes nothing",
+    "DX001",
+    "unused-comment",
+    Severity.INFORMS,
+    "a distexec comment that changes nothing",
     "Remove the comment.",
-)  # fmt: skip
+)
 UNKNOWN_CODE = Rule(
-    "DX002", "unknown-code", Severity.WARNS, "a distexec comment names a code that does not exist",
+    "DX002",
+    "unknown-code",
+    Severity.WARNS,
+    "a distexec comment names a code that does not exist",
     "See --list-rules.",
-)  # fmt: skip
+)
 OBSERVED = Rule(
-    "DX003", "observed", Severity.BLOCKS, "the checker saw this call fail or lose data while running",
+    "DX003",
+    "observed",
+    Severity.BLOCKS,
+    "the checker saw this call fail or lose data while running",
     "Run python -m distexec.check again after the repair.",
-)  # fmt: skip
+)
 
 REFUSED = Rule(
-    "DX004", "refused", Severity.BLOCKS, "you chose in --interactive to leave this pool alone",
+    "DX004",
+    "refused",
+    Severity.BLOCKS,
+    "you chose in --interactive to leave this pool alone",
     "Mark it '# distexec: local' to be asked no more.",
-)  # fmt: skip
+)
 
 _FAMILIES = (state, resources, threads, handling, surroundings, calls)
 
 #: Every rule by its code.
 RULES: dict[str, Rule] = {
     rule.code: rule
-    for rules in ((UNUSED_COMMENT, UNKNOWN_CODE, OBSERVED, REFUSED), *(family.RULES for family in _FAMILIES))
+    for rules in (
+        (UNUSED_COMMENT, UNKNOWN_CODE, OBSERVED, REFUSED),
+        *(family.RULES for family in _FAMILIES),
+    )
     for rule in rules
 }
 

@@ -83,12 +83,18 @@ class Case:
         if isinstance(function, ast.Name) and hops < 4:
             scope = module.names.scope_at(function)
             bindings = module.names.bindings_of(function.id, scope)
-            if len(bindings) == 1 and bindings[0].kind == "assign" and isinstance(bindings[0].value, ast.Call):
+            if (
+                len(bindings) == 1
+                and bindings[0].kind == "assign"
+                and isinstance(bindings[0].value, ast.Call)
+            ):
                 yield from self._targets(submission, bindings[0].value, arguments, hops + 1)
                 return
         definition = self.values.callee(function, module)
         receiver = None
-        if isinstance(function, ast.Attribute) and not self._is_module_level(function, module, definition):
+        if isinstance(function, ast.Attribute) and not self._is_module_level(
+            function, module, definition
+        ):
             receiver = function.value
         yield Target(submission, function, arguments, definition, dotted, receiver)
 
@@ -123,20 +129,32 @@ class Case:
                     yield target, effect
 
     def finding(
-        self, rule: Rule, node: ast.AST, module: Module, message: str, severity: Severity | None = None
+        self,
+        rule: Rule,
+        node: ast.AST,
+        module: Module,
+        message: str,
+        severity: Severity | None = None,
     ) -> Finding:
         """Report *rule* at *node*."""
         return Finding(
             code=rule.code,
             severity=severity or rule.severity,
-            place=Place(path=module.path, line=getattr(node, "lineno", 1), column=module.column(node)),
+            place=Place(
+                path=module.path, line=getattr(node, "lineno", 1), column=module.column(node)
+            ),
             message=message,
             site_line=self.site.line,
             hint=rule.hint,
         )
 
     def at_effect(
-        self, rule: Rule, target: Target, effect: Effect, what: str, severity: Severity | None = None
+        self,
+        rule: Rule,
+        target: Target,
+        effect: Effect,
+        what: str,
+        severity: Severity | None = None,
     ) -> Finding:
         """Report *rule* where *effect* happens, with the way that leads there."""
         way = f" ({', '.join(effect.chain)})" if effect.chain else ""

@@ -12,52 +12,95 @@ from distexec.migrate.rules.base import Case, Rule, Target
 _B, _W, _I = Severity.BLOCKS, Severity.WARNS, Severity.INFORMS
 
 LAMBDA = Rule(
-    "DX601", "lambda", _I, "a lambda travels by value, with what it captures",
+    "DX601",
+    "lambda",
+    _I,
+    "a lambda travels by value, with what it captures",
     "Nothing to do; keep what it captures small.",
-)  # fmt: skip
+)
 NESTED = Rule(
-    "DX602", "nested-function", _I, "a nested function travels by value, with what it captures",
+    "DX602",
+    "nested-function",
+    _I,
+    "a nested function travels by value, with what it captures",
     "Nothing to do; a module-level function is sent by name and is cheaper.",
-)  # fmt: skip
+)
 MAIN = Rule(
-    "DX603", "main-function", _I, "a function of the main script travels by value, with its globals",
+    "DX603",
+    "main-function",
+    _I,
+    "a function of the main script travels by value, with its globals",
     "Nothing to do; in an imported module it would be sent by name.",
-)  # fmt: skip
+)
 NESTED_POOL = Rule(
-    "DX604", "nested-submission", _W, "submits calls from inside a call, or itself again",
+    "DX604",
+    "nested-submission",
+    _W,
+    "submits calls from inside a call, or itself again",
     "Works; a pool opened inside a call takes its share of the same workers.",
-)  # fmt: skip
+)
 ASYNC = Rule(
-    "DX605", "async-function", _W, "an async function is submitted: threads return a coroutine, we run it",
+    "DX605",
+    "async-function",
+    _W,
+    "an async function is submitted: threads return a coroutine, we run it",
     "Ours runs the coroutine in the worker and returns its result; read result() accordingly.",
-)  # fmt: skip
+)
 GENERATOR = Rule(
-    "DX606", "generator-function", _B, "a generator function is submitted; its generator cannot be sent back",
+    "DX606",
+    "generator-function",
+    _B,
+    "a generator function is submitted; its generator cannot be sent back",
     "Return a list.",
-)  # fmt: skip
+)
 OPAQUE = Rule(
-    "DX607", "unknown-callable", _W, "what is submitted cannot be seen from here",
+    "DX607",
+    "unknown-callable",
+    _W,
+    "what is submitted cannot be seen from here",
     "Check what runs; then rewrite with --unsafe or ignore this code here.",
-)  # fmt: skip
+)
 CALLBACK = Rule(
-    "DX608", "callback-state", _I, "a done-callback touches shared state; it runs here, on another thread",
+    "DX608",
+    "callback-state",
+    _I,
+    "a done-callback touches shared state; it runs here, on another thread",
     "Nothing to do if it was safe before: callbacks still run in this process.",
-)  # fmt: skip
+)
 TIMEOUT = Rule(
-    "DX609", "timeout-abandons", _I, "a result is waited for with a timeout; the call goes on after it",
+    "DX609",
+    "timeout-abandons",
+    _I,
+    "a result is waited for with a timeout; the call goes on after it",
     "Use ex.options(timeout=...) to end the call itself.",
-)  # fmt: skip
+)
 FORGET = Rule(
-    "DX610", "fire-and-forget", _W, "nobody reads the result, so only side effects matter, and errors are lost",
+    "DX610",
+    "fire-and-forget",
+    _W,
+    "nobody reads the result, so only side effects matter, and errors are lost",
     "Keep the future and read its result, at least for its exception.",
-)  # fmt: skip
+)
 NO_WAIT = Rule(
-    "DX611", "shutdown-without-wait", _I, "shuts the pool down without waiting for its calls",
+    "DX611",
+    "shutdown-without-wait",
+    _I,
+    "shuts the pool down without waiting for its calls",
     "Calls already sent go on in the workers until the program ends.",
-)  # fmt: skip
+)
 RULES = (
-    LAMBDA, NESTED, MAIN, NESTED_POOL, ASYNC, GENERATOR, OPAQUE, CALLBACK, TIMEOUT, FORGET, NO_WAIT,
-)  # fmt: skip
+    LAMBDA,
+    NESTED,
+    MAIN,
+    NESTED_POOL,
+    ASYNC,
+    GENERATOR,
+    OPAQUE,
+    CALLBACK,
+    TIMEOUT,
+    FORGET,
+    NO_WAIT,
+)
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -73,7 +116,10 @@ def check(case: Case) -> Iterator[Finding]:
             wait = next((k.value for k in use.node.keywords if k.arg == "wait"), None)
             if isinstance(wait, ast.Constant) and wait.value is False:
                 yield case.finding(
-                    NO_WAIT, use.node, use.module, f"the pool of line {case.site.line} is left running"
+                    NO_WAIT,
+                    use.node,
+                    use.module,
+                    f"the pool of line {case.site.line} is left running",
                 )
 
 
@@ -84,26 +130,37 @@ def _callable(case: Case, target: Target) -> Iterator[Finding]:
     if definition is None or isinstance(definition.node, ast.ClassDef):
         if definition is None and not _is_plain(case, target) and not _is_known(case, target):
             what = module.text(node).partition("\n")[0]
-            yield case.finding(OPAQUE, node, module, f"{what!r} is submitted {where}; we cannot see what it does")
+            yield case.finding(
+                OPAQUE, node, module, f"{what!r} is submitted {where}; we cannot see what it does"
+            )
         return
     function = definition.node
     if isinstance(function, ast.Lambda):
         yield case.finding(LAMBDA, node, module, f"a lambda is submitted {where}")
     elif isinstance(function, ast.AsyncFunctionDef):
-        yield case.finding(ASYNC, node, module, f"the async function {target.label} is submitted {where}")
+        yield case.finding(
+            ASYNC, node, module, f"the async function {target.label} is submitted {where}"
+        )
     elif _is_nested(definition):
         yield case.finding(
-            NESTED, node, module, f"{target.label}, nested (line {definition.line}), is submitted {where}"
+            NESTED,
+            node,
+            module,
+            f"{target.label}, nested (line {definition.line}), is submitted {where}",
         )
     elif definition.owner is None and _is_main(definition):
-        yield case.finding(MAIN, node, module, f"{target.label} of the main script is submitted {where}")
+        yield case.finding(
+            MAIN, node, module, f"{target.label} of the main script is submitted {where}"
+        )
     if isinstance(function, ast.FunctionDef) and not case.site.only_processes:
         for inner in own_nodes(function):
             if isinstance(inner, ast.Yield | ast.YieldFrom):
                 yield case.finding(
-                    GENERATOR, inner, definition.module,
+                    GENERATOR,
+                    inner,
+                    definition.module,
                     f"{target.label} is a generator function, submitted {where}",
-                )  # fmt: skip
+                )
                 break
 
 
@@ -128,7 +185,10 @@ def _is_plain(case: Case, target: Target) -> bool:
 
 def _is_known(case: Case, target: Target) -> bool:
     """Whether another rule says what is wrong with it."""
-    if any(name.startswith(("asyncio.", "contextvars.")) or name in CALL_EFFECTS for name in target.dotted):
+    if any(
+        name.startswith(("asyncio.", "contextvars.")) or name in CALL_EFFECTS
+        for name in target.dotted
+    ):
         return True
     values = case.values.of(target.receiver, target.submission.module)
     mutates = isinstance(target.function, ast.Attribute) and target.function.attr in MUTATORS
@@ -142,10 +202,13 @@ def _future(case: Case, target: Target) -> Iterator[Finding]:
     processes = Severity.INFORMS if case.site.only_processes else None
     if isinstance(up, ast.Expr) and submission.method not in ("apply", "starmap"):
         yield case.finding(
-            FORGET, submission.call, module,
+            FORGET,
+            submission.call,
+            module,
             f"the result of {target.label}, submitted on line {submission.line} to the pool of line "
-            f"{case.site.line}, is never read", processes,
-        )  # fmt: skip
+            f"{case.site.line}, is never read",
+            processes,
+        )
     for callback in callbacks(submission):
         definition = case.values.callee(callback, module)
         if definition is None or isinstance(definition.node, ast.ClassDef):
@@ -153,16 +216,24 @@ def _future(case: Case, target: Target) -> Iterator[Finding]:
         kinds = {effect.kind for effect in case.effects.of(definition)}
         if any(kind.endswith("-write") for kind in kinds) or "uses" in kinds:
             yield case.finding(
-                CALLBACK, callback, module,
+                CALLBACK,
+                callback,
+                module,
                 f"the callback {module.text(callback)} of the call on line {submission.line} touches shared state",
-            )  # fmt: skip
+            )
     for name, scope in futures_of(submission):
         for use in module.names.names_of(name, scope):
             attribute = module.names.parent.get(use)
             call = module.names.parent.get(attribute) if attribute is not None else None
-            if isinstance(attribute, ast.Attribute) and attribute.attr == "result" and isinstance(call, ast.Call):
+            if (
+                isinstance(attribute, ast.Attribute)
+                and attribute.attr == "result"
+                and isinstance(call, ast.Call)
+            ):
                 if call.args or call.keywords:
                     yield case.finding(
-                        TIMEOUT, call, module,
+                        TIMEOUT,
+                        call,
+                        module,
                         f"the result of the call on line {submission.line} is awaited with a timeout",
-                    )  # fmt: skip
+                    )

@@ -10,65 +10,119 @@ from distexec.migrate.rules.base import Case, Rule
 _B, _W, _I = Severity.BLOCKS, Severity.WARNS, Severity.INFORMS
 
 PRIVATE = Rule(
-    "DX401", "private-attribute", _B, "reaches into private attributes of the standard executor",
+    "DX401",
+    "private-attribute",
+    _B,
+    "reaches into private attributes of the standard executor",
     "Use statistics() for numbers, and keep the limit you passed in a variable of your own.",
-)  # fmt: skip
+)
 SUBCLASS = Rule(
-    "DX402", "subclass", _B, "a subclass of a standard executor",
+    "DX402",
+    "subclass",
+    _B,
+    "a subclass of a standard executor",
     "Wrap an executor instead of inheriting from it; then migrate the wrapped one.",
-)  # fmt: skip
+)
 CLASS_ESCAPES = Rule(
-    "DX403", "class-escapes", _W, "the class is handed on as a value, so its calls cannot be seen",
+    "DX403",
+    "class-escapes",
+    _W,
+    "the class is handed on as a value, so its calls cannot be seen",
     "Change it by hand once you know every place that calls it.",
-)  # fmt: skip
+)
 POOL_ESCAPES = Rule(
-    "DX404", "pool-escapes", _W, "the pool is handed to code that cannot be followed",
+    "DX404",
+    "pool-escapes",
+    _W,
+    "the pool is handed to code that cannot be followed",
     "Check what that code submits; then rewrite with --unsafe or ignore this code here.",
-)  # fmt: skip
+)
 SERVER = Rule(
-    "DX405", "in-process-server", _B, "the pool serves requests of a server in this process",
+    "DX405",
+    "in-process-server",
+    _B,
+    "the pool serves requests of a server in this process",
     "Leave it local; submit heavy work from the handlers to an executor of its own.",
-)  # fmt: skip
+)
 TYPETEST = Rule(
-    "DX406", "type-test", _W, "the pool's class is tested with isinstance",
+    "DX406",
+    "type-test",
+    _W,
+    "the pool's class is tested with isinstance",
     "Test for concurrent.futures.Executor, which ours is too.",
-)  # fmt: skip
+)
 MP_CONTEXT = Rule(
-    "DX407", "mp-context", _W, "chooses how child processes start; ours inherit nothing by fork",
+    "DX407",
+    "mp-context",
+    _W,
+    "chooses how child processes start; ours inherit nothing by fork",
     "Pass what children inherited as arguments, then drop mp_context.",
-)  # fmt: skip
+)
 PATCHED = Rule(
-    "DX408", "patch-string", _W, "a patch of the standard name would no longer reach the rewritten code",
+    "DX408",
+    "patch-string",
+    _W,
+    "a patch of the standard name would no longer reach the rewritten code",
     "Patch the name in the module that uses it: 'pkg.mod.ThreadPoolExecutor'.",
-)  # fmt: skip
+)
 INITIALIZED = Rule(
-    "DX409", "initializer", _W, "an initializer prepares each worker; ours may come and go",
+    "DX409",
+    "initializer",
+    _W,
+    "an initializer prepares each worker; ours may come and go",
     "Make it repeatable; it runs once in each worker process for this executor.",
-)  # fmt: skip
+)
 NO_COUNTERPART = Rule(
-    "DX410", "no-counterpart", _B, "uses a method of multiprocessing pools that executors do not have",
+    "DX410",
+    "no-counterpart",
+    _B,
+    "uses a method of multiprocessing pools that executors do not have",
     "Use submit and map by hand: starmap(f, xs) is [pool.submit(f, *x) for x in xs].",
-)  # fmt: skip
+)
 BY_NAME = Rule(
-    "DX411", "class-by-name", _W, "picks the class, or an attribute of the pool, by a string",
+    "DX411",
+    "class-by-name",
+    _W,
+    "picks the class, or an attribute of the pool, by a string",
     "Change it by hand: getattr(distexec, name) knows the same names.",
-)  # fmt: skip
+)
 BOUND = Rule(
-    "DX412", "bound-method", _W, "a bound submit or map is handed on, so its calls cannot be seen",
+    "DX412",
+    "bound-method",
+    _W,
+    "a bound submit or map is handed on, so its calls cannot be seen",
     "Call it where it is, or check the receiving code by hand.",
-)  # fmt: skip
+)
 UNUSED = Rule(
-    "DX413", "no-call-found", _W, "nothing is submitted to the pool in the scanned tree",
+    "DX413",
+    "no-call-found",
+    _W,
+    "nothing is submitted to the pool in the scanned tree",
     "Scan the code that uses it too, or check it by hand.",
-)  # fmt: skip
+)
 TERMINATED = Rule(
-    "DX414", "terminated-pool", _W, "leaving the pool's with block kills what still runs; ours waits for it",
+    "DX414",
+    "terminated-pool",
+    _W,
+    "leaving the pool's with block kills what still runs; ours waits for it",
     "Fine if all results were read inside the block.",
-)  # fmt: skip
+)
 RULES = (
-    PRIVATE, SUBCLASS, CLASS_ESCAPES, POOL_ESCAPES, SERVER, TYPETEST, MP_CONTEXT, PATCHED, INITIALIZED,
-    NO_COUNTERPART, BY_NAME, BOUND, UNUSED, TERMINATED,
-)  # fmt: skip
+    PRIVATE,
+    SUBCLASS,
+    CLASS_ESCAPES,
+    POOL_ESCAPES,
+    SERVER,
+    TYPETEST,
+    MP_CONTEXT,
+    PATCHED,
+    INITIALIZED,
+    NO_COUNTERPART,
+    BY_NAME,
+    BOUND,
+    UNUSED,
+    TERMINATED,
+)
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -77,9 +131,11 @@ def check(case: Case) -> Iterator[Finding]:
     yield from _arguments(case)
     if not case.life.submissions and not case.life.uses:
         yield case.finding(
-            UNUSED, case.site.call, case.site.module,
+            UNUSED,
+            case.site.call,
+            case.site.module,
             f"no submit or map was found for the pool of line {case.site.line}",
-        )  # fmt: skip
+        )
 
 
 def _uses(case: Case) -> Iterator[Finding]:
@@ -88,70 +144,99 @@ def _uses(case: Case) -> Iterator[Finding]:
         text = use.module.text(use.node).partition("\n")[0]
         if use.kind == "private":
             yield case.finding(
-                PRIVATE, use.node, use.module, f"{text!r} is private to the standard pool of line {line}"
+                PRIVATE,
+                use.node,
+                use.module,
+                f"{text!r} is private to the standard pool of line {line}",
             )
         elif use.kind == "server":
             yield case.finding(
-                SERVER, use.node, use.module,
+                SERVER,
+                use.node,
+                use.module,
                 f"the pool of line {line} is given to {use.detail}(), which runs requests of this process",
-            )  # fmt: skip
+            )
         elif use.kind == "escape":
             yield case.finding(
-                POOL_ESCAPES, use.node, use.module,
+                POOL_ESCAPES,
+                use.node,
+                use.module,
                 f"the pool of line {line} goes into {use.detail}, where it cannot be followed",
-            )  # fmt: skip
+            )
         elif use.kind == "bound":
             yield case.finding(
                 BOUND, use.node, use.module, f"{text!r} of the pool of line {line} is handed on"
             )
         elif use.kind == "getattr":
             yield case.finding(
-                BY_NAME, use.node, use.module, f"an attribute of the pool of line {line} is picked by name"
+                BY_NAME,
+                use.node,
+                use.module,
+                f"an attribute of the pool of line {line} is picked by name",
             )
         elif use.kind == "typetest":
             yield case.finding(
-                TYPETEST, use.node, use.module, f"the pool of line {line} is tested: {text!r}", Severity.WARNS
+                TYPETEST,
+                use.node,
+                use.module,
+                f"the pool of line {line} is tested: {text!r}",
+                Severity.WARNS,
             )
         elif use.kind in ("attribute", "method", "opaque"):
             yield case.finding(
-                POOL_ESCAPES, use.node, use.module,
+                POOL_ESCAPES,
+                use.node,
+                use.module,
                 f"{use.detail!r} of the pool of line {line} is not a method that we can follow",
-            )  # fmt: skip
+            )
 
 
 def _arguments(case: Case) -> Iterator[Finding]:
     call, module = case.site.call, case.site.module
-    if any(isinstance(arg, ast.Starred) for arg in call.args) or any(k.arg is None for k in call.keywords):
+    if any(isinstance(arg, ast.Starred) for arg in call.args) or any(
+        k.arg is None for k in call.keywords
+    ):
         yield case.finding(
-            POOL_ESCAPES, call, module,
+            POOL_ESCAPES,
+            call,
+            module,
             f"the arguments of the pool of line {case.site.line} are not spelled out",
-        )  # fmt: skip
+        )
     for keyword in call.keywords:
         if keyword.arg in ("mp_context", "context") and not _is_none(keyword.value):
             yield case.finding(
-                MP_CONTEXT, keyword.value, module,
+                MP_CONTEXT,
+                keyword.value,
+                module,
                 f"the pool of line {case.site.line} chooses its start method: {module.text(keyword.value)}",
-            )  # fmt: skip
+            )
         if keyword.arg == "initializer" and not _is_none(keyword.value):
             yield case.finding(
-                INITIALIZED, keyword.value, module,
+                INITIALIZED,
+                keyword.value,
+                module,
                 f"the pool of line {case.site.line} prepares its workers with {module.text(keyword.value)}",
-            )  # fmt: skip
+            )
 
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def class_findings(references: list[Reference], site_of: dict[Reference, Site], path: str, module: object) -> Iterator[Finding]:
+def class_findings(
+    references: list[Reference], site_of: dict[Reference, Site], path: str, module: object
+) -> Iterator[Finding]:
     """Findings about the class itself: subclasses, defaults, registries, type tests."""
     from distexec.migrate.project import Module
 
     assert isinstance(module, Module)
     for reference in references:
         rule = {
-            "base": SUBCLASS, "default": CLASS_ESCAPES, "escape": CLASS_ESCAPES, "typetest": TYPETEST,
-        }.get(reference.role)  # fmt: skip
+            "base": SUBCLASS,
+            "default": CLASS_ESCAPES,
+            "escape": CLASS_ESCAPES,
+            "typetest": TYPETEST,
+        }.get(reference.role)
         if reference.role == "stay" and _is_getattr(reference.node, module):
             rule = BY_NAME
         if rule is None:
@@ -166,11 +251,13 @@ def class_findings(references: list[Reference], site_of: dict[Reference, Site], 
             "stay": f"an executor class is picked by name from {text}",
         }[reference.role]
         yield Finding(
-            code=rule.code, severity=rule.severity,
+            code=rule.code,
+            severity=rule.severity,
             place=Place(path=path, line=line, column=module.column(reference.node)),
             message=f"{what} on line {line}; it stays the standard library's",
-            site_line=line, hint=rule.hint,
-        )  # fmt: skip
+            site_line=line,
+            hint=rule.hint,
+        )
 
 
 def _is_getattr(node: ast.AST, module: object) -> bool:

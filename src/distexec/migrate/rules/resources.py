@@ -12,58 +12,107 @@ _B, _W = Severity.BLOCKS, Severity.WARNS
 _INSIDE = "Open it inside the function, so that each worker has its own."
 
 LOCK = Rule(
-    "DX201", "lock", _B, "uses a lock, event, semaphore or condition of this process",
+    "DX201",
+    "lock",
+    _B,
+    "uses a lock, event, semaphore or condition of this process",
     "Return results instead of sharing state; then no lock is needed.",
-)  # fmt: skip
+)
 QUEUE = Rule(
-    "DX202", "queue", _B, "uses a queue of this process",
+    "DX202",
+    "queue",
+    _B,
+    "uses a queue of this process",
     "Return results, and feed the queue where you read the futures.",
-)  # fmt: skip
-THREAD = Rule("DX203", "thread", _B, "uses a thread, process, event loop or future of this process", _INSIDE)
+)
+THREAD = Rule(
+    "DX203", "thread", _B, "uses a thread, process, event loop or future of this process", _INSIDE
+)
 SOCKET = Rule("DX204", "socket", _B, "uses an open socket or connection", _INSIDE)
 FILE = Rule("DX205", "open-file", _B, "uses an open file or progress bar of this process", _INSIDE)
 GENERATOR = Rule(
-    "DX206", "generator", _B, "is given a generator or coroutine, which cannot be pickled",
+    "DX206",
+    "generator",
+    _B,
+    "is given a generator or coroutine, which cannot be pickled",
     "Pass a list, or the arguments to make it from.",
-)  # fmt: skip
+)
 DATABASE = Rule("DX207", "database", _B, "uses a database connection, session or engine", _INSIDE)
 CLIENT = Rule("DX208", "client", _B, "uses a live API, HTTP or browser client", _INSIDE)
 MODEL = Rule(
-    "DX209", "model", _W, "uses a loaded model, which would be sent with each call",
+    "DX209",
+    "model",
+    _W,
+    "uses a loaded model, which would be sent with each call",
     "Load the model in the worker (in a function with a cache), or send it once with put().",
-)  # fmt: skip
+)
 RESULT = Rule(
-    "DX210", "unpicklable-result", _B, "returns something that cannot be sent back",
+    "DX210",
+    "unpicklable-result",
+    _B,
+    "returns something that cannot be sent back",
     "Return plain data: read the file, list the generator, fetch the rows.",
-)  # fmt: skip
+)
 OWN_EXECUTOR = Rule(
-    "DX211", "executor-in-self", _B, "submits a method of an object that holds an executor",
+    "DX211",
+    "executor-in-self",
+    _B,
+    "submits a method of an object that holds an executor",
     "Submit a function instead of a method, or leave the executor out in __getstate__.",
-)  # fmt: skip
+)
 EXECUTOR = Rule(
-    "DX212", "captured-executor", _B, "uses an executor of this process from inside a call",
+    "DX212",
+    "captured-executor",
+    _B,
+    "uses an executor of this process from inside a call",
     "Make an executor inside the function, or submit the inner calls from outside.",
-)  # fmt: skip
+)
 GUESSED = Rule(
-    "DX213", "suspect-argument", _W, "is given something that, by its name, may not travel",
+    "DX213",
+    "suspect-argument",
+    _W,
+    "is given something that, by its name, may not travel",
     "If it is plain data, ignore this code here; otherwise open it inside the function.",
-)  # fmt: skip
+)
 OPAQUE_SELF = Rule(
-    "DX214", "unknown-base", _W, "submits a method of an object whose base class we cannot see",
+    "DX214",
+    "unknown-base",
+    _W,
+    "submits a method of an object whose base class we cannot see",
     "Make sure the object can be pickled, or submit a plain function.",
-)  # fmt: skip
+)
 SESSION = Rule(
-    "DX215", "http-session", _W, "uses an HTTP session, which each worker would get a copy of",
+    "DX215",
+    "http-session",
+    _W,
+    "uses an HTTP session, which each worker would get a copy of",
     "Works, without the shared connections and cookies; a session for each worker is faster.",
-)  # fmt: skip
+)
 MANAGER = Rule(
-    "DX216", "manager-proxy", _W, "uses a multiprocessing.Manager proxy, whose address is local",
+    "DX216",
+    "manager-proxy",
+    _W,
+    "uses a multiprocessing.Manager proxy, whose address is local",
     "It works on one machine only; use a server that all machines reach.",
-)  # fmt: skip
+)
 RULES = (
-    LOCK, QUEUE, THREAD, SOCKET, FILE, GENERATOR, DATABASE, CLIENT, MODEL, RESULT, OWN_EXECUTOR,
-    EXECUTOR, GUESSED, OPAQUE_SELF, SESSION, MANAGER,
-)  # fmt: skip
+    LOCK,
+    QUEUE,
+    THREAD,
+    SOCKET,
+    FILE,
+    GENERATOR,
+    DATABASE,
+    CLIENT,
+    MODEL,
+    RESULT,
+    OWN_EXECUTOR,
+    EXECUTOR,
+    GUESSED,
+    OPAQUE_SELF,
+    SESSION,
+    MANAGER,
+)
 
 _BY_KIND = {
     "lock": LOCK,
@@ -101,7 +150,11 @@ def _arguments(case: Case, target: Target) -> Iterator[Finding]:
             continue
         text = module.text(argument)
         for value in case.values.culprits(argument, module):
-            if target.submission.how == "map" and value.kind in ("generator", "file", "database") and not value.path:
+            if (
+                target.submission.how == "map"
+                and value.kind in ("generator", "file", "database")
+                and not value.path
+            ):
                 # map iterates it here; only its items travel.
                 continue
             if case.site.only_processes and not value.guessed and value.kind != "manager":
@@ -118,30 +171,47 @@ def _receiver(case: Case, target: Target) -> Iterator[Finding]:
     owner = case.values.owner_of(target.receiver, module)
     for value in values:
         if value.is_resource:
-            yield from _culprit(case, target, target.receiver, module, value, f"is a method of {text!r}")
+            yield from _culprit(
+                case, target, target.receiver, module, value, f"is a method of {text!r}"
+            )
     if owner is None:
         return
     for value in case.values.inside(owner):
         if value.kind == "executor":
             yield case.finding(
-                OWN_EXECUTOR, target.function, module,
+                OWN_EXECUTOR,
+                target.function,
+                module,
                 f"{target.label} is a method of {text!r}, which holds an executor in "
                 f"{text + value.path!r} (line {value.line}); it would be pickled with each call",
-            )  # fmt: skip
+            )
         else:
-            yield from _culprit(case, target, target.receiver, module, value, f"is a method of {text!r}")
+            yield from _culprit(
+                case, target, target.receiver, module, value, f"is a method of {text!r}"
+            )
     unknown = _unknown_base(case, owner.module, owner.node)
     if unknown and not case.values.pickles_itself(owner):
         yield case.finding(
-            OPAQUE_SELF, target.function, module,
+            OPAQUE_SELF,
+            target.function,
+            module,
             f"{target.label} belongs to class {owner.name} (line {owner.line}), whose base {unknown} is "
             "not in the scanned tree; its objects may not pickle",
-        )  # fmt: skip
+        )
 
 
 def _unknown_base(case: Case, module: Module, node: ast.AST) -> str:
-    plain = {"builtins.object", "abc.ABC", "typing.Protocol", "typing.NamedTuple", "typing.Generic",
-             "enum.Enum", "pydantic.BaseModel", "builtins.Exception", "unittest.TestCase"}  # fmt: skip
+    plain = {
+        "builtins.object",
+        "abc.ABC",
+        "typing.Protocol",
+        "typing.NamedTuple",
+        "typing.Generic",
+        "enum.Enum",
+        "pydantic.BaseModel",
+        "builtins.Exception",
+        "unittest.TestCase",
+    }
     if isinstance(node, ast.ClassDef):
         for base in node.bases:
             head = base.value if isinstance(base, ast.Subscript) else base
@@ -162,12 +232,20 @@ def _used(case: Case) -> Iterator[Finding]:
             continue
         home = effect.module.names.root.bindings.get(effect.subject.partition(".")[0])
         severity = None
-        if value.kind in _REMADE and home and not effect.subject.startswith("self") and not _is_script(effect.module):
+        if (
+            value.kind in _REMADE
+            and home
+            and not effect.subject.startswith("self")
+            and not _is_script(effect.module)
+        ):
             severity = Severity.WARNS
         yield case.at_effect(
-            _BY_KIND[value.kind], target, effect,
-            f"uses {effect.subject!r}, {_made(value)}", severity,
-        )  # fmt: skip
+            _BY_KIND[value.kind],
+            target,
+            effect,
+            f"uses {effect.subject!r}, {_made(value)}",
+            severity,
+        )
 
 
 def _is_script(module: Module) -> bool:
@@ -191,7 +269,9 @@ def _culprit(
     else:
         what = f"which {'holds' if value.path else 'is'} {_made(value)}{where}"
         blocks = rule.severity is Severity.BLOCKS
-        message = f"{target.label} {how}, {what}; " + ("it cannot be sent" if blocks else rule.summary)
+        message = f"{target.label} {how}, {what}; " + (
+            "it cannot be sent" if blocks else rule.summary
+        )
     message += f" (submitted on line {target.submission.line} to the pool of line {case.site.line})"
     yield case.finding(rule, node, module, message)
 
@@ -204,9 +284,11 @@ def _result(case: Case, target: Target) -> Iterator[Finding]:
         for name in target.dotted:
             if KINDS.get(name) in ("file", "socket", "database", "client", "lock"):
                 yield case.finding(
-                    RESULT, target.function, target.submission.module,
+                    RESULT,
+                    target.function,
+                    target.submission.module,
                     f"{target.label} returns a live {KINDS[name]} object, which cannot be sent back",
-                )  # fmt: skip
+                )
         return
     if isinstance(definition.node, ast.ClassDef) or case.site.only_processes:
         return
@@ -214,9 +296,10 @@ def _result(case: Case, target: Target) -> Iterator[Finding]:
         returns = [definition.node.body] if isinstance(definition.node, ast.Lambda) else []
     else:
         returns = [
-            node.value for node in own_nodes(definition.node)
+            node.value
+            for node in own_nodes(definition.node)
             if isinstance(node, ast.Return) and node.value is not None
-        ]  # fmt: skip
+        ]
     for value_node in returns:
         if isinstance(value_node, ast.Lambda):
             continue
@@ -224,8 +307,10 @@ def _result(case: Case, target: Target) -> Iterator[Finding]:
             if value.guessed or value.kind in ("model", "session"):
                 continue
             yield case.finding(
-                RESULT, value_node, definition.module,
+                RESULT,
+                value_node,
+                definition.module,
                 f"{target.label}, submitted on line {target.submission.line}, returns {value.label}, "
                 "which cannot be sent back",
-            )  # fmt: skip
+            )
             break

@@ -12,44 +12,80 @@ from distexec.migrate.rules.base import Case, Rule, Target
 _B, _W = Severity.BLOCKS, Severity.WARNS
 _RETURN = "Return the value from the function and combine the results where you read the futures."
 
-CLOSURE = Rule("DX101", "closure-write", _B, "writes to a variable of the enclosing function", _RETURN)
+CLOSURE = Rule(
+    "DX101", "closure-write", _B, "writes to a variable of the enclosing function", _RETURN
+)
 GLOBAL = Rule("DX102", "global-write", _B, "writes to a module global", _RETURN)
 NONLOCAL = Rule("DX103", "nonlocal-write", _B, "rebinds a nonlocal variable", _RETURN)
 ATTRIBUTE = Rule(
-    "DX104", "attribute-write", _B, "writes to an attribute of self",
+    "DX104",
+    "attribute-write",
+    _B,
+    "writes to an attribute of self",
     "Return the new value and assign it to self where you read the future.",
-)  # fmt: skip
+)
 CLASS = Rule(
-    "DX105", "class-write", _B, "writes to a class-level store",
+    "DX105",
+    "class-write",
+    _B,
+    "writes to a class-level store",
     "Return the value, and update the class where you read the future.",
-)  # fmt: skip
+)
 ARGUMENT = Rule(
-    "DX106", "argument-mutation", _B, "changes an argument that the caller uses afterwards",
+    "DX106",
+    "argument-mutation",
+    _B,
+    "changes an argument that the caller uses afterwards",
     "Return the changed object and use the returned one.",
-)  # fmt: skip
+)
 MAYBE_ARGUMENT = Rule(
-    "DX107", "argument-mutation-unclear", _W, "changes an argument; the caller may rely on it",
+    "DX107",
+    "argument-mutation-unclear",
+    _W,
+    "changes an argument; the caller may rely on it",
     "Return the changed object, or make sure nobody looks at the original.",
-)  # fmt: skip
+)
 LAZY = Rule(
-    "DX108", "lazy-global", _W, "fills a global cache on first use; each worker fills its own",
+    "DX108",
+    "lazy-global",
+    _W,
+    "fills a global cache on first use; each worker fills its own",
     "Fine if filling it is cheap and repeatable; otherwise compute it once and pass it.",
-)  # fmt: skip
+)
 INITIALIZER = Rule(
-    "DX109", "initializer-fills-globals", _W, "the initializer fills globals that the function reads",
+    "DX109",
+    "initializer-fills-globals",
+    _W,
+    "the initializer fills globals that the function reads",
     "Works while workers are not shared by programs; passing the value as an argument is safer.",
-)  # fmt: skip
+)
 READS = Rule(
-    "DX110", "filled-global", _W, "reads a global that this process fills at run time",
+    "DX110",
+    "filled-global",
+    _W,
+    "reads a global that this process fills at run time",
     "Pass the value as an argument; a worker imports the module and sees only its first value.",
-)  # fmt: skip
+)
 MAYBE = Rule(
-    "DX111", "shared-write-unclear", _W, "calls a changing method on a shared object of unknown type",
+    "DX111",
+    "shared-write-unclear",
+    _W,
+    "calls a changing method on a shared object of unknown type",
     "If the object is shared state, return the change instead; if not, ignore this code here.",
-)  # fmt: skip
+)
 RULES = (
-    CLOSURE, GLOBAL, NONLOCAL, ATTRIBUTE, CLASS, ARGUMENT, MAYBE_ARGUMENT, LAZY, INITIALIZER, READS, MAYBE,
-)  # fmt: skip
+    CLOSURE,
+    GLOBAL,
+    NONLOCAL,
+    ATTRIBUTE,
+    CLASS,
+    ARGUMENT,
+    MAYBE_ARGUMENT,
+    LAZY,
+    INITIALIZER,
+    READS,
+    MAYBE,
+)
 
 #: Calls away from the submitted function at which a write is more often a cache than a result.
 _FAR = 3
@@ -81,7 +117,9 @@ def check(case: Case) -> Iterator[Finding]:
                 rule, what = MAYBE, "may change the shared {!r}"
             yield case.at_effect(rule, target, effect, what.format(effect.subject))
         elif effect.kind == "lazy-write":
-            yield case.at_effect(LAZY, target, effect, f"fills the global {effect.subject!r} on first use")
+            yield case.at_effect(
+                LAZY, target, effect, f"fills the global {effect.subject!r} on first use"
+            )
         elif effect.kind == "argument-write":
             yield from _argument(case, target, effect)
 
@@ -89,7 +127,11 @@ def check(case: Case) -> Iterator[Finding]:
 def _bound_mutator(case: Case, target: Target) -> Iterator[Finding]:
     """``pool.map(results.append, ...)``: the submitted method itself is the write."""
     function, module = target.function, target.submission.module
-    if target.receiver is None or not isinstance(function, ast.Attribute) or function.attr not in MUTATORS:
+    if (
+        target.receiver is None
+        or not isinstance(function, ast.Attribute)
+        or function.attr not in MUTATORS
+    ):
         return
     values = case.values.of(target.receiver, module)
     root = root_name(target.receiver)
@@ -98,10 +140,12 @@ def _bound_mutator(case: Case, target: Target) -> Iterator[Finding]:
         rule = GLOBAL if home is not None and home.parent is None else CLOSURE
         text = module.text(target.receiver)
         yield case.finding(
-            rule, function, module,
+            rule,
+            function,
+            module,
             f"{target.label}, submitted on line {target.submission.line} to the pool of line "
             f"{case.site.line}, changes {text!r}, which stays as it was here",
-        )  # fmt: skip
+        )
 
 
 def _argument(case: Case, target: Target, effect: Effect) -> Iterator[Finding]:
@@ -176,15 +220,22 @@ def _use_behind(names: object, root: ast.Name, last: int) -> ast.Name | None:
 def _reads(case: Case, target: Target, effect: Effect, filled: set[str]) -> Iterator[Finding]:
     name = effect.subject
     if name in filled:
-        yield case.at_effect(INITIALIZER, target, effect, f"reads {name!r}, which the initializer fills")
+        yield case.at_effect(
+            INITIALIZER, target, effect, f"reads {name!r}, which the initializer fills"
+        )
         return
     bindings = effect.module.names.root.bindings.get(name, ())
-    first = next((b.value for b in bindings if b.scope.parent is None and b.value is not None), None)
+    first = next(
+        (b.value for b in bindings if b.scope.parent is None and b.value is not None), None
+    )
     is_empty = isinstance(first, ast.Constant) and first.value is None
     yield case.at_effect(
-        READS, target, effect, f"reads the global {name!r}, which is filled at run time",
+        READS,
+        target,
+        effect,
+        f"reads the global {name!r}, which is filled at run time",
         Severity.BLOCKS if is_empty and not _fills_itself(case, target, name) else None,
-    )  # fmt: skip
+    )
 
 
 def _fills_itself(case: Case, target: Target, name: str) -> bool:

@@ -8,41 +8,68 @@ from distexec.migrate.rules.base import Case, Rule
 _B, _W, _I = Severity.BLOCKS, Severity.WARNS, Severity.INFORMS
 
 FILES = Rule(
-    "DX501", "local-files", _W, "reads or writes files, which other machines do not have",
+    "DX501",
+    "local-files",
+    _W,
+    "reads or writes files, which other machines do not have",
     "Fine on one machine or a shared file system; otherwise pass contents instead of paths.",
-)  # fmt: skip
+)
 TEMPORARY = Rule(
-    "DX502", "temporary-files", _W, "makes temporary files on the machine it runs on",
+    "DX502",
+    "temporary-files",
+    _W,
+    "makes temporary files on the machine it runs on",
     "Fine if they are removed inside the call; return contents, not paths.",
-)  # fmt: skip
+)
 SUBPROCESS = Rule(
-    "DX503", "subprocess", _W, "starts programs on the machine it runs on",
+    "DX503",
+    "subprocess",
+    _W,
+    "starts programs on the machine it runs on",
     "Make sure the programs are installed on all nodes.",
-)  # fmt: skip
+)
 ENVIRONMENT = Rule(
-    "DX504", "environment-write", _B, "changes environment variables of the process it runs in",
+    "DX504",
+    "environment-write",
+    _B,
+    "changes environment variables of the process it runs in",
     "The caller never sees the change, and later calls of the worker do: pass values as arguments.",
-)  # fmt: skip
+)
 READS = Rule(
-    "DX505", "environment-read", _I, "reads the environment or the current directory",
+    "DX505",
+    "environment-read",
+    _I,
+    "reads the environment or the current directory",
     "Workers of another machine have their own; pass the value if it may differ.",
-)  # fmt: skip
+)
 DIRECTORY = Rule(
-    "DX506", "directory-change", _B, "changes the current directory or umask of its process",
+    "DX506",
+    "directory-change",
+    _B,
+    "changes the current directory or umask of its process",
     "Use absolute paths.",
-)  # fmt: skip
+)
 PRINT = Rule(
-    "DX507", "print-order", _I, "prints; lines of several workers may arrive in another order",
+    "DX507",
+    "print-order",
+    _I,
+    "prints; lines of several workers may arrive in another order",
     "Return the text and print it where you read the futures, if the order matters.",
-)  # fmt: skip
+)
 TERMINAL = Rule(
-    "DX508", "terminal", _B, "asks at the terminal, which a worker does not have",
+    "DX508",
+    "terminal",
+    _B,
+    "asks at the terminal, which a worker does not have",
     "Ask before submitting.",
-)  # fmt: skip
+)
 PID = Rule(
-    "DX509", "process-id", _W, "looks at the process id",
+    "DX509",
+    "process-id",
+    _W,
+    "looks at the process id",
     "It is the worker's; use the call's arguments to tell calls apart.",
-)  # fmt: skip
+)
 RULES = (FILES, TEMPORARY, SUBPROCESS, ENVIRONMENT, READS, DIRECTORY, PRINT, TERMINAL, PID)
 
 _BY_KIND = {
@@ -76,7 +103,9 @@ def check(case: Case) -> Iterator[Finding]:
                 if rule is not None and rule.code not in seen:
                     seen.add(rule.code)
                     yield case.finding(
-                        rule, target.function, target.submission.module,
+                        rule,
+                        target.function,
+                        target.submission.module,
                         f"{target.label} is submitted on line {target.submission.line} to the pool of "
                         f"line {case.site.line}; it {rule.summary}",
-                    )  # fmt: skip
+                    )

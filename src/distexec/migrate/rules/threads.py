@@ -10,45 +10,73 @@ from distexec.migrate.rules.base import Case, Rule, Target
 _B, _W, _I = Severity.BLOCKS, Severity.WARNS, Severity.INFORMS
 
 CONFINEMENT = Rule(
-    "DX301", "thread-confinement", _B, "one long-lived thread that guards something which is not thread-safe",
+    "DX301",
+    "thread-confinement",
+    _B,
+    "one long-lived thread that guards something which is not thread-safe",
     "Leave it: mark the line with '# distexec: local'.",
-)  # fmt: skip
+)
 ONE_WORKER = Rule(
-    "DX302", "one-worker", _W, "max_workers=1 may be meant as a lock or as one particular thread",
+    "DX302",
+    "one-worker",
+    _W,
+    "max_workers=1 may be meant as a lock or as one particular thread",
     "If only the order matters, rewrite it; if the thread matters, mark it '# distexec: local'.",
-)  # fmt: skip
+)
 CONTEXT = Rule(
-    "DX303", "context-variables", _B, "carries or reads context variables of this process",
+    "DX303",
+    "context-variables",
+    _B,
+    "carries or reads context variables of this process",
     "Read the variable before submitting and pass its value.",
-)  # fmt: skip
+)
 LOCAL = Rule(
-    "DX304", "thread-local", _W, "uses a threading.local, which each worker has its own of",
+    "DX304",
+    "thread-local",
+    _W,
+    "uses a threading.local, which each worker has its own of",
     "Fine as a cache of connections; pass values that the caller set.",
-)  # fmt: skip
+)
 IDENTITY = Rule(
-    "DX305", "thread-identity", _W, "looks at the current thread, its name or its ident",
+    "DX305",
+    "thread-identity",
+    _W,
+    "looks at the current thread, its name or its ident",
     "Thread names and idents are those of the worker; use the call's arguments to tell calls apart.",
-)  # fmt: skip
+)
 BRIDGE = Rule(
-    "DX306", "asyncio-bridge", _B, "bridges to asyncio: a coroutine or event loop crosses threads",
+    "DX306",
+    "asyncio-bridge",
+    _B,
+    "bridges to asyncio: a coroutine or event loop crosses threads",
     "Submit the async function itself with its arguments, or keep the pool local.",
-)  # fmt: skip
+)
 DEFAULT = Rule(
-    "DX307", "default-executor", _B, "becomes the event loop's default executor, which must be the stdlib's",
+    "DX307",
+    "default-executor",
+    _B,
+    "becomes the event loop's default executor, which must be the stdlib's",
     "Leave it: loop.set_default_executor takes nothing else. Pass ours to run_in_executor instead.",
-)  # fmt: skip
+)
 LOOP = Rule(
-    "DX308", "run-in-executor", _I, "is awaited through run_in_executor, which works with our executor",
+    "DX308",
+    "run-in-executor",
+    _I,
+    "is awaited through run_in_executor, which works with our executor",
     "Nothing to do; cancelling the awaitable cancels the call only before it starts.",
-)  # fmt: skip
+)
 SIGNAL = Rule(
-    "DX309", "signals", _W, "uses signals or timers of the process it runs in",
+    "DX309",
+    "signals",
+    _W,
+    "uses signals or timers of the process it runs in",
     "They would act on the worker; use the timeout= option of the executor.",
-)  # fmt: skip
+)
 RULES = (CONFINEMENT, ONE_WORKER, CONTEXT, LOCAL, IDENTITY, BRIDGE, DEFAULT, LOOP, SIGNAL)
 
 _SAYS_SO = re.compile(
-    r"thread.?safe|single.?thread|one thread|same thread|dedicated thread|serial|confin|not reentrant", re.I
+    r"thread.?safe|single.?thread|one thread|same thread|dedicated thread|serial|confin|not reentrant",
+    re.I,
 )
 
 
@@ -60,17 +88,21 @@ def check(case: Case) -> Iterator[Finding]:
     for use in case.life.uses:
         if use.kind == "default-executor":
             yield case.finding(
-                DEFAULT, use.node, use.module,
+                DEFAULT,
+                use.node,
+                use.module,
                 f"the pool of line {case.site.line} becomes the loop's default executor on line "
                 f"{getattr(use.node, 'lineno', 0)}; asyncio accepts only the standard ThreadPoolExecutor",
-            )  # fmt: skip
+            )
     for target in case.targets:
         yield from _bridges(case, target)
         if target.submission.how == "run":
             yield case.finding(
-                LOOP, target.submission.call, target.submission.module,
+                LOOP,
+                target.submission.call,
+                target.submission.module,
                 f"{target.label} runs through run_in_executor on the pool of line {case.site.line}",
-            )  # fmt: skip
+            )
     yield from _in_functions(case)
 
 
@@ -85,16 +117,20 @@ def _one_worker(case: Case) -> Iterator[Finding]:
     named = any(k.arg == "thread_name_prefix" for k in call.keywords)
     if case.life.is_kept or named or _SAYS_SO.search(comment):
         yield case.finding(
-            CONFINEMENT, call, module,
+            CONFINEMENT,
+            call,
+            module,
             f"the one thread of the pool on line {case.site.line} outlives its calls"
             + (" and has a name" if named else "")
             + "; something may rely on always being used from that thread",
-        )  # fmt: skip
+        )
     else:
         yield case.finding(
-            ONE_WORKER, call, module,
+            ONE_WORKER,
+            call,
+            module,
             f"max_workers=1 on line {case.site.line}: calls stay in order, but not on one thread",
-        )  # fmt: skip
+        )
 
 
 def _nearby_comments(source: object, call: ast.Call) -> str:
@@ -109,19 +145,32 @@ def _nearby_comments(source: object, call: ast.Call) -> str:
 
 def _bridges(case: Case, target: Target) -> Iterator[Finding]:
     module = target.submission.module
-    bridge = target.dotted & {"asyncio.run", "anyio.run", "trio.run", "asyncio.run_coroutine_threadsafe"}
-    if bridge or (isinstance(target.function, ast.Attribute) and target.function.attr == "run_until_complete"):
+    bridge = target.dotted & {
+        "asyncio.run",
+        "anyio.run",
+        "trio.run",
+        "asyncio.run_coroutine_threadsafe",
+    }
+    if bridge or (
+        isinstance(target.function, ast.Attribute) and target.function.attr == "run_until_complete"
+    ):
         yield case.finding(
-            BRIDGE, target.function, module,
+            BRIDGE,
+            target.function,
+            module,
             f"{module.text(target.function)} with a coroutine is submitted on line "
             f"{target.submission.line} to the pool of line {case.site.line}; a coroutine cannot be sent",
-        )  # fmt: skip
-    if any(name.startswith("contextvars.") for name in target.dotted) or _is_context_run(case, target):
+        )
+    if any(name.startswith("contextvars.") for name in target.dotted) or _is_context_run(
+        case, target
+    ):
         yield case.finding(
-            CONTEXT, target.function, module,
+            CONTEXT,
+            target.function,
+            module,
             f"{target.label} on line {target.submission.line} runs in a copied context, which cannot "
             f"be sent from the pool of line {case.site.line}",
-        )  # fmt: skip
+        )
 
 
 def _is_context_run(case: Case, target: Target) -> bool:
@@ -146,8 +195,14 @@ def _in_functions(case: Case) -> Iterator[Finding]:
             yield case.at_effect(CONTEXT, target, effect, what, Severity.WARNS)
         elif effect.kind == "uses" and effect.value is not None:
             if effect.value.kind == "thread-local":
-                yield case.at_effect(LOCAL, target, effect, f"uses {effect.subject!r}, a threading.local")
+                yield case.at_effect(
+                    LOCAL, target, effect, f"uses {effect.subject!r}, a threading.local"
+                )
             elif effect.value.kind == "contextvar":
                 yield case.at_effect(
-                    CONTEXT, target, effect, f"uses the context variable {effect.subject!r}", Severity.WARNS
+                    CONTEXT,
+                    target,
+                    effect,
+                    f"uses the context variable {effect.subject!r}",
+                    Severity.WARNS,
                 )

@@ -13,7 +13,9 @@ _HEADING = re.compile(r"^## (DX\d{3})\b.*$", re.M)
 def _pages() -> dict[str, str]:
     """The bodies of all pages, by code."""
     found: dict[str, str] = {}
-    for book in sorted(files("distexec.migrate").joinpath("pages").iterdir(), key=lambda book: book.name):
+    for book in sorted(
+        files("distexec.migrate").joinpath("pages").iterdir(), key=lambda book: book.name
+    ):
         if book.name.endswith(".md"):
             parts = _HEADING.split(book.read_text("utf-8"))
             found.update(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
@@ -34,5 +36,6 @@ def page(code: str) -> str:
 def listing() -> str:
     """All rules, one a line."""
     return "\n".join(
-        f"{rule.code}  {rule.severity.value:8} {rule.name:26} {rule.summary}" for rule in RULES.values()
+        f"{rule.code}  {rule.severity.value:8} {rule.name:26} {rule.summary}"
+        for rule in RULES.values()
     )
