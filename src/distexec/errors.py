@@ -9,12 +9,12 @@
     │   ├── ClusterMismatch                  Python, wire version or secret differ
     │   └── SecretError                      (also ValueError) no secret, or one others can read
     ├── FrameRejected                        a frame that was not signed for this place
-    ├── NotPicklable                         (also pickle.PicklingError) names the path to the culprit
+    ├── NotPicklable                         (also pickle.PicklingError) names the path to it
     ├── PayloadTooLarge                      (also ValueError) above ``max_payload``
     ├── RemoteError                          an exception that cannot be rebuilt here
-    ├── CallUnpickleError                    (also pickle.UnpicklingError) failed in the worker
-    ├── ResultUnpickleError                  (also pickle.UnpicklingError) failed in the caller
-    ├── ModuleMissing                        (also ModuleNotFoundError) names node, module and ``ship=``
+    ├── CallUnpickleError                    (also BrokenProcessPool) failed in the worker
+    ├── ResultUnpickleError                  (also BrokenProcessPool) failed in the caller
+    ├── ModuleMissing                        (also ModuleNotFoundError) names node and module
     ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
     └── InitializerFailed                    (also BrokenProcessPool and BrokenThreadPool)
 
@@ -39,7 +39,7 @@ class ClusterUnavailable(ClusterError, ConnectionError):
 
 
 class ClusterRefused(ClusterError, PermissionError):
-    """The cluster's server answers and refuses: wrong password, no permission, not such a server."""
+    """The server answers and refuses: wrong password, no permission, not such a server."""
 
 
 class ClusterMismatch(ClusterError):
@@ -81,12 +81,19 @@ class RemoteError(DistexecError):
         return f"{self.type_name}: {self.text}" if self.text else self.type_name
 
 
-class CallUnpickleError(DistexecError, pickle.UnpicklingError):
-    """The worker could not unpickle the call's function or arguments; ``__cause__`` says why."""
+class CallUnpickleError(DistexecError, BrokenProcessPool, pickle.UnpicklingError):
+    """The worker could not unpickle the call's function or arguments; ``__cause__`` says why.
+
+    The standard library's pool breaks then, which is why this is a `BrokenProcessPool` as well;
+    ours goes on, and only this call fails.
+    """
 
 
-class ResultUnpickleError(DistexecError, pickle.UnpicklingError):
-    """The caller could not unpickle the call's result; ``__cause__`` says why."""
+class ResultUnpickleError(DistexecError, BrokenProcessPool, pickle.UnpicklingError):
+    """The caller could not unpickle the call's result; ``__cause__`` says why.
+
+    A `BrokenProcessPool` as well, for the reason given at `CallUnpickleError`.
+    """
 
 
 class ModuleMissing(DistexecError, ModuleNotFoundError):

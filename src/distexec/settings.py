@@ -61,9 +61,6 @@ class Settings:
             try:
                 values[field.name] = float(text)
             except ValueError:
-                raise ValueError(f"{name} must be a number of {_unit(field.name)}, not {text!r}") from None
+                unit = field.name.rpartition("_")[2]
+                raise ValueError(f"{name} must be a number of {unit}, not {text!r}") from None
         return cls(**values)
-
-
-def _unit(name: str) -> str:
-    return name.rpartition("_")[2]

@@ -1,13 +1,17 @@
 """The verbs that callers, leases and nodes ask of a cluster's store.
 
 Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.store.memory` (one
-process). One test suite runs on both. Frames are opaque, signed bytes; the store never looks inside.
+process). One test suite runs on both. Frames are opaque, signed bytes: no store looks inside.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 Frame = bytes
+
+
+class SessionUnknown(Exception):
+    """The server has no record of this session: it was emptied, or restarted without its data."""
 
 
 class ExecutorRef(NamedTuple):
@@ -46,7 +50,15 @@ class Held(NamedTuple):
 
 
 class CallerStore(Protocol):
-    """One session's side. Thread-safe; `collect` has a connection of its own."""
+    """One session's side. Thread-safe; `collect` has a connection of its own.
+
+    Every verb raises `distexec.errors.ClusterUnavailable` when the server does not answer, and
+    may then be called again: no write happens twice.
+    """
+
+    def open(self) -> None:
+        """Make the session known to the server."""
+        ...
 
     def put(
         self,
@@ -62,6 +74,9 @@ class CallerStore(Protocol):
 
         Returns:
             How many leases the executor has now, over all queues.
+
+        Raises:
+            SessionUnknown: Nothing was written.
         """
         ...
 
@@ -125,22 +140,39 @@ class LeaseStore(Protocol):
         """Forget a demand whose session is gone or whose frame is foreign."""
         ...
 
-    def admit(
-        self, ref: ExecutorRef, queue: str, lease: str, limit: int, share: int | None = None
-    ) -> bool:
-        """Become *lease* of the executor, unless it has *limit* threads already.
+    def lease_count(self, ref: ExecutorRef) -> int: ...
 
-        *share* is the most leases that this node may hold. False too if the session is gone.
+    def admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        """Become *lease* of the executor, with one thread.
+
+        Refused (False) when the executor has *limit* threads or *wanted* leases already, when
+        this node holds *share* leases, or when the session is gone.
         """
         ...
 
-    def widen(self, limit: int, threads: int) -> int:
-        """Ask for *threads* threads in this lease; return how many it may have now."""
+    def widen(self, threads: int, limit: int) -> int:
+        """Ask for *threads* threads in this lease; return how many it may have now.
+
+        The executor's leases never have more than *limit* together. Asking for fewer gives back.
+        """
         ...
 
     def spec(self) -> Frame | None: ...
 
     def function(self, function_id: bytes) -> Frame | None: ...
+
+    def backlog(self) -> int:
+        """How many entries of the lease's stream nobody has taken."""
+        ...
 
     def take(self, count: int, timeout: float) -> list[Held] | None:
         """Take up to *count* entries; wait *timeout* seconds for the first.
@@ -160,10 +192,6 @@ class LeaseStore(Protocol):
 
     def leave(self, *, force: bool) -> bool:
         """End the lease. Unless *force*, refuse (False) while the stream has entries to take."""
-        ...
-
-    def interrupt(self) -> None:
-        """Make a `take` that waits return soon."""
         ...
 
     def close(self) -> None: ...

@@ -20,8 +20,6 @@ class CallFlag(enum.IntFlag):
     THREADS = 2
     #: May not share its process: it gets the child's main thread for itself.
     ALONE = 4
-    #: The payload is many inputs of one function; the reply carries as many results.
-    CHUNK = 8
 
 
 class Envelope(NamedTuple):
@@ -45,17 +43,17 @@ class ReplyKind(enum.IntEnum):
     DONE = 1
     #: Payload: the pickled exception.
     FAILED = 2
-    #: Taken and not started; to be sent again, uncharged. No payload.
+    #: Taken and not started; to be sent again, uncharged. Payload: the entry, by `pack_entry`.
     RETURNED = 3
     #: Running since some milliseconds. No payload, and not the call's last reply.
     STARTED = 4
-    #: Not started, since the worker does not know the function: send it again, and the function first.
+    #: As RETURNED, since the worker does not know the function: it must be sent before.
     UNKNOWN_FUNCTION = 5
-    #: The executor's initializer failed here. Number 0; payload: the pickled exception.
+    #: An initializer failed. Number: the executor's; payload: the pickled exception.
     BROKEN = 6
     #: A logging record of a call. Number 0; payload: JSON.
     LOG = 7
-    #: A lease ended with its process. Number 0; payload: JSON ``{lease, story}``.
+    #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story}``.
     LEASE_LOST = 8
 
 
@@ -70,3 +68,60 @@ class Reply(NamedTuple):
     #: Processor time of the thread that ran it.
     cpu_seconds: float
     payload: bytes | memoryview
+
+
+def pack_entry(entry: int) -> bytes:
+    """The payload of a reply that gives a call back: the stream entry that carried it."""
+    return entry.to_bytes(8, "little")
+
+
+def read_entry(payload: bytes | memoryview) -> int:
+    """Read what `pack_entry` wrote."""
+    return int.from_bytes(payload, "little")
+
+
+class Sharing(enum.Enum):
+    """Whether calls of an executor may run on threads of one process."""
+
+    #: Found out from processor time against wall time.
+    LEARNED = "learned"
+    #: They may: the caller asked for threads.
+    THREADS = "threads"
+    #: Never: a process runs one call at a time.
+    NEVER = "never"
+
+
+class Surroundings(NamedTuple):
+    """What workers on the caller's own machine take over from it."""
+
+    directory: str
+    sys_path: tuple[str, ...]
+    variables: dict[str, str]
+
+
+class ExecutorSpec(NamedTuple):
+    """What a lease must know of its executor before the first call."""
+
+    #: Most calls that run at the same time.
+    limit: int
+    sharing: Sharing
+    #: The packed initializer, and its packed arguments.
+    initializer: bytes | None
+    initargs: bytes
+    #: Level of the caller's root logger; records of calls from there up travel back to it.
+    log_level: int
+    #: ``None`` where nodes keep their own.
+    surroundings: Surroundings | None
+    #: A child process is replaced after so many calls.
+    calls_per_child: int | None
+
+
+class Demand(NamedTuple):
+    """What an executor asks of a queue's slots; JSON on the wire."""
+
+    #: Leases that would all have something to do.
+    wanted: int
+    #: Most calls that run at the same time.
+    limit: int
+    python: str
+    wire: int

@@ -1,0 +1,85 @@
+# Everything a developer needs: each command prepares .venv by itself, the first time and whenever
+# pyproject.toml changes. Needs Python 3.11 or newer, make and a package index; `make help` lists the commands.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Start-up times are part of the product, and imports without bytecode are four times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The interpreter that .venv is made from; the first that is new enough: make PYTHON=/usr/bin/python3.13 test
+PYTHON ?=
+CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+
+.PHONY: demo
+demo: $(VENV)/.installed ## analyse the standard library on threads, then on distexec, and compare
+	@$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: $(VENV)/.dev ## run the tests (about four minutes)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-full
+test-full: $(VENV)/.dev ## run all tests, also those that are too long for every run
+	$(BIN)/python -m pytest -m "" $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## lint, format, types, import directions and the examples in the documentation
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/check_docs.py
+
+.PHONY: bench
+bench: $(VENV)/.dev ## run every benchmark: benchmarks/*.py, one question per file
+	@for question in $(wildcard benchmarks/[!_]*.py); do \
+		printf '\n== %s\n' "$$question"; $(BIN)/python "$$question"; \
+	done
+
+.PHONY: format
+format: $(VENV)/.dev ## repair formatting and imports
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## remove .venv and everything else that can be made again
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.python:
+	@for candidate in $(CANDIDATES); do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			found="$$candidate"; break; \
+		fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+		echo "distexec needs Python 3.11 or newer; none of these is: $(CANDIDATES)." >&2; \
+		echo "Name one: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; \
+	fi; \
+	rm -rf $(VENV); \
+	if ! "$$found" -m venv $(VENV); then \
+		echo "$$found cannot make a virtual environment (on Debian: apt install python3-venv)." >&2; exit 1; \
+	fi
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'  # older ones do not know --group
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.python
+	@echo "Installing distexec into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --compile --editable .
+	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.installed
+	@echo "Installing the tools for tests and checks ..."
+	@$(BIN)/python -m pip install --quiet --compile --group dev
+	@touch $@

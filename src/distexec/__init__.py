@@ -1,0 +1,141 @@
+"""`import distexec` in place of `concurrent.futures`: the same code on a cluster of Celery workers.
+
+Every public name of `concurrent.futures` is here. The executors are distributed; constants,
+exceptions and the functions that have nothing to distribute are the standard library's own objects.
+Importing this package starts nothing.
+"""
+
+import concurrent.futures as _standard
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from distexec.version import __version__
+
+if TYPE_CHECKING:
+    from concurrent.futures import (
+        ALL_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        BrokenExecutor,
+        CancelledError,
+        Executor,
+        InvalidStateError,
+        TimeoutError,
+        as_completed,
+        wait,
+    )
+
+    from distexec.client.futures import Future
+    from distexec.client.statistics import Statistics
+    from distexec.engine.local import LocalCluster
+    from distexec.errors import (
+        CallUnpickleError,
+        ClusterError,
+        ClusterMismatch,
+        ClusterRefused,
+        ClusterUnavailable,
+        DistexecError,
+        FrameRejected,
+        InitializerFailed,
+        ModuleMissing,
+        NotPicklable,
+        PayloadTooLarge,
+        RemoteError,
+        ResultUnpickleError,
+        SecretError,
+        WorkerLost,
+    )
+    from distexec.executor import (
+        DistributedExecutor,
+        ExecutorView,
+        ProcessPoolExecutor,
+        ThreadPoolExecutor,
+    )
+    from distexec.worker.context import CurrentCall, current_call
+
+#: Our names, and where they are defined. Each module is imported when its name is first used.
+_HOMES = {
+    "DistributedExecutor": "distexec.executor",
+    "ExecutorView": "distexec.executor",
+    "ThreadPoolExecutor": "distexec.executor",
+    "ProcessPoolExecutor": "distexec.executor",
+    "Future": "distexec.client.futures",
+    "Statistics": "distexec.client.statistics",
+    "LocalCluster": "distexec.engine.local",
+    "CurrentCall": "distexec.worker.context",
+    "current_call": "distexec.worker.context",
+    "CallUnpickleError": "distexec.errors",
+    "ClusterError": "distexec.errors",
+    "ClusterMismatch": "distexec.errors",
+    "ClusterRefused": "distexec.errors",
+    "ClusterUnavailable": "distexec.errors",
+    "DistexecError": "distexec.errors",
+    "FrameRejected": "distexec.errors",
+    "InitializerFailed": "distexec.errors",
+    "ModuleMissing": "distexec.errors",
+    "NotPicklable": "distexec.errors",
+    "PayloadTooLarge": "distexec.errors",
+    "RemoteError": "distexec.errors",
+    "ResultUnpickleError": "distexec.errors",
+    "SecretError": "distexec.errors",
+    "WorkerLost": "distexec.errors",
+}
+
+__all__ = [
+    # As in concurrent.futures.
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BrokenExecutor",
+    "CancelledError",
+    "Executor",
+    "Future",
+    "InvalidStateError",
+    "ProcessPoolExecutor",
+    "ThreadPoolExecutor",
+    "TimeoutError",
+    "as_completed",
+    "wait",
+    # Ours.
+    "CallUnpickleError",
+    "ClusterError",
+    "ClusterMismatch",
+    "ClusterRefused",
+    "ClusterUnavailable",
+    "CurrentCall",
+    "DistexecError",
+    "DistributedExecutor",
+    "ExecutorView",
+    "FrameRejected",
+    "InitializerFailed",
+    "LocalCluster",
+    "ModuleMissing",
+    "NotPicklable",
+    "PayloadTooLarge",
+    "RemoteError",
+    "ResultUnpickleError",
+    "SecretError",
+    "Statistics",
+    "WorkerLost",
+    "current_call",
+    "__version__",
+]
+
+#: The running Python's own list has more: what has nothing to distribute is handed through.
+__all__ += sorted(set(_standard.__all__).difference(__all__))
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is not None:
+        value = getattr(importlib.import_module(home), name)
+    elif name in __all__:
+        value = getattr(_standard, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

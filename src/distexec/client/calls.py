@@ -1,0 +1,97 @@
+"""The caller's records of a call: where it is, and what happened to it."""
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from distexec.client.futures import Future
+
+
+class CallState(enum.Enum):
+    """Where a call is, seen from its caller.
+
+    ::
+
+        WAITING --a--> SENT --c--> SETTLED
+           |  ^         |
+           |  +----b----+
+           +--d--> CANCELLED <--e-- SENT
+
+    a: put on a call stream. b: returned, recalled, or its lease was lost. c: its last reply came.
+    d: cancelled before it was sent. e: recalled, and cancelled.
+    """
+
+    WAITING = "waiting"
+    SENT = "sent"
+    SETTLED = "settled"
+    CANCELLED = "cancelled"
+
+
+class PendingCall:
+    """A call that is not settled. Guarded by its window's lock."""
+
+    __slots__ = (
+        "attempt",
+        "entry",
+        "flags",
+        "function",
+        "future",
+        "label",
+        "number",
+        "payload",
+        "queue",
+        "started",
+        "state",
+        "stories",
+        "submitted_at",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        function: tuple[bytes, bytes],
+        payload: bytes,
+        future: "Future[Any]",
+        *,
+        queue: str,
+        flags: int,
+        label: str,
+        submitted_at: float,
+    ) -> None:
+        self.number = number
+        #: The function's digest and its pickle.
+        self.function = function
+        self.payload = payload
+        self.future = future
+        self.queue = queue
+        self.flags = flags
+        #: The function's name, for error messages.
+        self.label = label
+        self.submitted_at = submitted_at
+        self.state = CallState.WAITING
+        self.attempt = 1
+        #: The stream entry that carries it, while it is sent.
+        self.entry = 0
+        #: Whether a worker said that it runs.
+        self.started = False
+        #: One line for each attempt whose worker was lost.
+        self.stories: tuple[str, ...] = ()
+
+
+class Batch(NamedTuple):
+    """Calls that travel in one stream entry."""
+
+    queue: str
+    entry: int
+    calls: list[PendingCall]
+
+
+def label_of(function: Callable[..., Any]) -> str:
+    """A function's name, as a person would write it."""
+    wrapped = getattr(function, "func", None)  # functools.partial
+    if wrapped is not None and not hasattr(function, "__qualname__"):
+        return label_of(wrapped)
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if module else str(name)

@@ -1,0 +1,224 @@
+"""One executor's way through a session: its window, its functions, its promises."""
+
+import itertools
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from distexec.client.calls import CallState, PendingCall, label_of
+from distexec.client.futures import Future
+from distexec.client.window import Window
+from distexec.errors import PayloadTooLarge
+from distexec.store.port import ExecutorRef, Held
+from distexec.wire.records import ExecutorSpec, Sharing
+from distexec.wire.values import FunctionPacker, pack_arguments
+
+if TYPE_CHECKING:
+    from distexec.client.session import Session
+
+#: Functions of one executor that the server keeps. Those in use are sent again when needed.
+MOST_FUNCTIONS = 512
+
+#: Bits of a call's number that count the calls of its executor; those above name the executor.
+NUMBER_BITS = 40
+
+#: Calls whose times `statistics()` looks back on.
+REMEMBERED_CALLS = 1024
+
+
+class CallOptions(NamedTuple):
+    """What a view on an executor asks for its calls."""
+
+    queue: str
+    #: Shown instead of the function's own name.
+    name: str | None = None
+
+
+class Counters:
+    """What happened to an executor's calls so far. Written by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = self.cancelled = self.returned = self.retried = 0
+        #: Seconds between submit and start, and in the function, of the last calls.
+        self.wait_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
+        self.run_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
+
+
+class Outgoing(NamedTuple):
+    """Entries for one call stream, sealed."""
+
+    queue: str
+    entries: list[Held]
+    functions: list[tuple[bytes, bytes]]
+
+
+def numbers_of(ref: ExecutorRef) -> int:
+    """Where the numbers of an executor's calls begin: the executor can be read from each."""
+    return int(ref.executor) << NUMBER_BITS
+
+
+class Channel:
+    """Takes an executor's calls in, and knows when all of them are settled."""
+
+    def __init__(self, session: "Session", ref: ExecutorRef, spec: ExecutorSpec) -> None:
+        self.session, self.ref, self.spec = session, ref, spec
+        self.window = Window(spec.limit)
+        self.counters = Counters()
+        #: Held while calls are sent, so that entries are written in the order of their numbers.
+        self.sending = threading.Lock()
+        #: Functions that the server has, the least recently used first.
+        self.functions: OrderedDict[bytes, None] = OrderedDict()
+        self.leases = 0
+        #: What each queue was last asked for, and when it was last woken.
+        self.asked: dict[str, int] = {}
+        self.woken: dict[str, tuple[float, int]] = {}
+        self.warned = False
+        #: Whether the dispatcher was told that there is something to send.
+        self.noticed = False
+        #: Whether the executor was forgotten without a shutdown.
+        self.dropped = False
+        #: Entries to put that may have been written already: sent again as they are, never anew.
+        self.outgoing: deque[Outgoing] = deque()
+        self._packer = FunctionPacker()
+        self._numbers = itertools.count(numbers_of(ref))
+        self._changed = threading.Condition()
+        #: Futures without an outcome, or whose callbacks still run.
+        self._open_futures = 0
+        self._closing = False
+        self._broken: BaseException | None = None
+        self._closed = threading.Event()
+
+    @property
+    def sharing(self) -> Sharing:
+        """Whether the calls may share a process."""
+        return self.spec.sharing
+
+    @property
+    def broken(self) -> BaseException | None:
+        """Why no call can be submitted any more, if so."""
+        return self._broken
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        """Encode a call, let it wait its turn, and send what may go.
+
+        Raises:
+            PayloadTooLarge: The arguments are above the limit.
+            RuntimeError: The executor was shut down, or is broken.
+        """
+        future: Future[Any] = Future()
+        try:
+            packed = self._packer.pack(function)
+            payload = pack_arguments(args, kwargs)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as error:
+            self._check_open()
+            self.counters.failed += 1
+            future.set_exception(error)
+            return future
+        limit = self.session.settings.max_payload_bytes
+        if len(payload) > limit:
+            raise PayloadTooLarge(
+                f"the arguments are {len(payload):,} bytes when pickled, and the limit is "
+                f"{int(limit):,} (DISTEXEC_MAX_PAYLOAD_BYTES): pass a path instead"
+            )
+        call = PendingCall(
+            next(self._numbers),
+            packed,
+            payload,
+            future,
+            queue=options.queue,
+            flags=0,
+            label=options.name or label_of(function),
+            submitted_at=time.monotonic(),
+        )
+        future._attach(call, self)
+        with self._changed:
+            self._check_open()
+            self._open_futures += 1
+            first = self.window.add(call)
+        self.session.dispatch(self, at_once=first)
+        return future
+
+    def _check_open(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if self._closing:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def revoke(self, call: PendingCall) -> bool:
+        """Take *call* back, from here or from its stream; True only if it will never run."""
+        state = self.window.cancel(call)
+        if state is CallState.SENT:
+            key = call.queue, call.entry
+            if self.session.recall(self, [key], cancelled=call):
+                state = call.state
+            if state is CallState.CANCELLED:
+                # The other calls of its batch wait again.
+                self.session.dispatch(self, at_once=False)
+        if state is not CallState.CANCELLED:
+            return False
+        self.counters.cancelled += 1
+        self.settled(1)
+        return True
+
+    def cancel_unstarted(self) -> None:
+        """Cancel every call that no worker has."""
+        for call in self.window.cancel_waiting():
+            call.future.cancel()
+        self.session.recall(self, self.window.entries())
+        for call in self.window.cancel_waiting():
+            call.future.cancel()
+
+    def shut_down(self) -> None:
+        """Take no more calls. The channel closes when its last one is settled."""
+        with self._changed:
+            self._closing = True
+        self.settled(0)
+
+    def drop(self) -> None:
+        """Shut down later, on the dispatcher's thread: a finalizer must not take locks."""
+        self.dropped = True
+        self.noticed = False
+        self.session.dispatcher.notify(self)
+
+    def join(self) -> None:
+        """Wait until every call is settled, its callbacks ran, and the channel is closed."""
+        if not self.session.callbacks.is_mine():
+            self._closed.wait()
+            self.session.join_if_closed()
+
+    def break_with(self, error: BaseException) -> list[PendingCall]:
+        """Take no more calls, and give up those not settled; the caller fails their futures."""
+        with self._changed:
+            if self._broken is None:
+                self._broken = error
+            return self.window.drain()
+
+    def settled(self, count: int) -> None:
+        """Note that *count* futures have their outcome, and their callbacks ran.
+
+        After the last one a closing channel is closed.
+        """
+        with self._changed:
+            self._open_futures -= count
+            finished = self._closing and not self._open_futures
+        if finished:
+            self.session.retire(self)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the channel takes no more calls."""
+        return self._closing
+
+    def closed(self) -> None:
+        """Note that the session has forgotten the channel."""
+        self._closed.set()

@@ -1,0 +1,71 @@
+"""What a session asks of a cluster, whatever kind it is."""
+
+from collections.abc import Hashable
+from typing import Protocol
+
+from distexec.settings import Settings
+from distexec.store.port import CallerStore, ExecutorRef
+from distexec.wire.records import Surroundings
+from distexec.wire.seal import Seal
+
+
+class Cluster(Protocol):
+    """A server, its nodes, and the way to wake them."""
+
+    #: Executors whose clusters have equal keys share one session.
+    @property
+    def key(self) -> Hashable: ...
+
+    @property
+    def seal(self) -> Seal: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    #: Whether nodes of it beat in the store, and can be lost.
+    @property
+    def has_nodes(self) -> bool: ...
+
+    #: Whether this process is a worker of it, so that its sub-calls may have to run here.
+    @property
+    def is_home(self) -> bool: ...
+
+    def open(self, session: str) -> CallerStore:
+        """Start what must be started, and connect.
+
+        Raises:
+            ClusterError: It cannot be reached, refuses, or has no secret.
+        """
+        ...
+
+    def wake(self, queue: str, count: int) -> None:
+        """Publish *count* wake-ups; does not wait for the broker."""
+        ...
+
+    def grow(self, slots: int) -> None:
+        """Have at least so many slots, where the cluster is ours to grow; does not block."""
+        ...
+
+    def slots(self, queue: str) -> int:
+        """A guess at the slots that serve *queue*, for an executor without a limit of its own."""
+        ...
+
+    def surroundings(self) -> Surroundings | None:
+        """What its workers take over from this process; ``None`` where they keep their own."""
+        ...
+
+    def serve_here(self, ref: ExecutorRef, queue: str, limit: int) -> None:
+        """Serve one executor from this thread until it has nothing to take."""
+        ...
+
+    def failure(self) -> str | None:
+        """Why the cluster is beyond help, if it is."""
+        ...
+
+    def release(self) -> None:
+        """The session that opened it is closed."""
+        ...
+
+    def __str__(self) -> str:
+        """Names the cluster for people, without secrets."""
+        ...

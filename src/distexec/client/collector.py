@@ -1,0 +1,195 @@
+"""Settles calls: the way from the reply stream back to the futures."""
+
+import json
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from distexec.client.calls import PendingCall
+from distexec.client.channel import NUMBER_BITS, Channel
+from distexec.client.futures import Future
+from distexec.errors import (
+    ClusterError,
+    DistexecError,
+    FrameRejected,
+    InitializerFailed,
+    ResultUnpickleError,
+)
+from distexec.wire import places
+from distexec.wire.codec import decode_replies
+from distexec.wire.exceptions import unpack_exception
+from distexec.wire.records import Reply, ReplyKind, read_entry
+from distexec.wire.seal import Direction
+from distexec.wire.values import unpack_result
+from distexec.worker.logs import replay
+
+if TYPE_CHECKING:
+    from distexec.client.session import Session
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the collector listens at a time: how late it notices that it must stop, at worst.
+LISTEN_SECONDS = 1.0
+
+
+class Collector:
+    """One session's receiving side: a thread that reads the reply stream."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="distexec-collector", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and wait for it unless it is the calling one."""
+        self._stopping = True
+        self._session.store.interrupt()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not self._stopping:
+            try:
+                frames = self._session.store.collect(LISTEN_SECONDS)
+            except ClusterError as error:
+                self._session.lost_server(error)
+                pause.wait(0.1)
+                continue
+            for frame in frames:
+                self._receive(frame)
+            del frames
+
+    def _receive(self, frame: bytes) -> None:
+        session = self._session
+        try:
+            try:
+                body = session.seal.open(Direction.REPLY, places.reply(session.name), frame)
+            except FrameRejected:
+                body = session.seal.open(Direction.REPLY, places.lost(session.name), frame)
+            replies = decode_replies(body)
+        except DistexecError as error:
+            session.rejected_frames += 1
+            logger.warning("A reply frame is put aside: %s", error)
+            return
+        settled: dict[Channel, int] = {}
+        for reply in replies:
+            channel, count = self._handle(reply)
+            if channel is not None:
+                settled[channel] = settled.get(channel, 0) + count
+        for channel, count in settled.items():
+            session.dispatch(channel, at_once=False)
+            channel.settled(count)
+
+    def _handle(self, reply: Reply) -> tuple[Channel | None, int]:
+        """Do what *reply* says.
+
+        Returns:
+            The channel whose window changed, and how many of its futures are settled.
+        """
+        session = self._session
+        if reply.kind == ReplyKind.LOG:
+            replay(reply.payload)
+            return None, 0
+        if reply.kind == ReplyKind.BROKEN:
+            self._break(reply)
+            return None, 0
+        if reply.kind == ReplyKind.LEASE_LOST:
+            lost = json.loads(bytes(reply.payload))
+            channel = session.channel(lost["executor"])
+            if channel is not None:
+                session.bury(channel, lost["lease"], lost["story"])
+            return channel, 0
+        channel = session.channel(str(reply.number >> NUMBER_BITS))
+        if channel is None:
+            return None, 0
+        if reply.kind in (ReplyKind.DONE, ReplyKind.FAILED):
+            call = channel.window.settle(reply.number)
+            return channel, 0 if call is None else self._deliver(channel, call, reply)
+        if reply.kind == ReplyKind.STARTED:
+            call = channel.window.start(reply.number)
+            if call is not None:
+                call.future._mark_running()
+            return None, 0
+        call = channel.window.give_back(reply.number, read_entry(reply.payload))
+        if call is not None:
+            channel.counters.returned += 1
+            if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
+                channel.functions.pop(call.function[0], None)
+        return channel, 0
+
+    def _deliver(self, channel: Channel, call: PendingCall, reply: Reply) -> int:
+        counters = channel.counters
+        channel.window.learn(call.function[0], reply.run_seconds, reply.cpu_seconds)
+        elapsed = time.monotonic() - call.submitted_at
+        counters.wait_seconds.append(max(0.0, elapsed - reply.run_seconds))
+        counters.run_seconds.append(reply.run_seconds)
+        result, error = _outcome(reply)
+        if error is None:
+            counters.done += 1
+        else:
+            counters.failed += 1
+        call.payload = b""
+        return settle(channel, call.future, result=result, error=error)
+
+    def _break(self, reply: Reply) -> None:
+        """An initializer failed: the executor is broken, as the standard library says."""
+        channel = self._session.channel(str(reply.number))
+        if channel is None or channel.broken is not None:
+            return
+        cause = unpack_exception(reply.payload)
+        logging.getLogger("concurrent.futures").critical(
+            "Exception in initializer:", exc_info=(type(cause), cause, cause.__traceback__)
+        )
+        error = InitializerFailed(
+            "A process in the process pool was terminated abruptly: "
+            f"its initializer failed, so the executor is not usable anymore ({cause!r})"
+        )
+        error.__cause__ = cause
+        self._session.fail_all(channel, error)
+
+
+def _outcome(reply: Reply) -> tuple[Any, BaseException | None]:
+    """The result of a call, and its exception."""
+    try:
+        if reply.kind == ReplyKind.DONE:
+            return unpack_result(reply.payload), None
+        return None, unpack_exception(reply.payload)
+    except BaseException as error:
+        if isinstance(error, ResultUnpickleError):
+            return None, error
+        failure = ResultUnpickleError(f"the result could not be unpickled here: {error!r}")
+        failure.__cause__ = error
+        return None, failure
+
+
+def settle(
+    channel: Channel, future: Future[Any], *, result: Any = None, error: BaseException | None = None
+) -> int:
+    """Give *future* its outcome.
+
+    Returns:
+        1 if it is settled with that; 0 if its callbacks run first, on a callback thread.
+    """
+    handed_over = False
+
+    def hand_over(done: Future[Any]) -> None:
+        nonlocal handed_over
+        handed_over = True
+        channel.session.callbacks.add(lambda: _run_callbacks(channel, done))
+        channel.session.look_soon()
+
+    future._settle(hand_over, result=result, error=error)
+    return 0 if handed_over else 1
+
+
+def _run_callbacks(channel: Channel, future: Future[Any]) -> None:
+    try:
+        future._run_callbacks_here()
+    finally:
+        channel.settled(1)

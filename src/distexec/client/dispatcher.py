@@ -1,0 +1,205 @@
+"""Sends calls: the way from an executor's window to its call streams.
+
+::
+
+    submit() --> +--------+ --take--> +------------+ --put--> call streams --> leases
+                 | window |           | dispatcher |
+    Future  <--  +--------+ <--+      +------------+ --ask, wake--> slots
+                               |
+                     settle    |      +-----------+
+                               +----- | collector | <------- reply stream <-- leases
+                                      +-----------+
+
+- ``submit`` adds a call to its executor's window. If nothing is in flight it sends the call
+  itself; otherwise it notifies the dispatcher, whose thread sends what gathered meanwhile.
+- The dispatcher takes from the window what may be in flight, seals it, and puts it on the stream.
+  It learns there how many leases the executor has, and asks for more if work waits.
+- The collector settles calls as their replies come, which makes room in the window.
+- The warden looks after everything that is about time: beats, lost leases, repeated demand.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from distexec.client.calls import Batch
+from distexec.client.channel import MOST_FUNCTIONS, Channel, Outgoing
+from distexec.errors import ClusterError
+from distexec.scheduling.demand import slots_worth_having, wake_ups_to_send
+from distexec.store.port import Held, SessionUnknown
+from distexec.wire import places
+from distexec.wire.codec import encode_calls
+from distexec.wire.records import WIRE_VERSION, Demand, Envelope
+from distexec.wire.seal import Direction
+from distexec.worker.slot import pack_demand
+
+if TYPE_CHECKING:
+    from distexec.client.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """One session's sending side: a thread, and `send` for callers that send themselves."""
+
+    def __init__(self, session: "Session", look_after: Callable[[], float]) -> None:
+        self._session = session
+        #: Does what is due by the clock; returns seconds until it wants to be called again.
+        self._look_after = look_after
+        #: Channels with something to send, and ``None`` to look at the clock. This kind of queue
+        #: may be filled by a finalizer, in whatever thread the garbage collector runs.
+        self._notices: SimpleQueue[Channel | None] = SimpleQueue()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="distexec-dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and wait for it unless it is the calling one."""
+        self._stopping = True
+        self._notices.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def notify(self, channel: Channel | None = None) -> None:
+        """Let the thread send what *channel* has ready; without one, look at the clock."""
+        if channel is None:
+            self._notices.put(None)
+        elif not channel.noticed:
+            channel.noticed = True
+            self._notices.put(channel)
+
+    def send_now(self, channel: Channel) -> None:
+        """Send what *channel* has ready from this thread, unless another one is sending it."""
+        if not channel.sending.acquire(blocking=False):
+            self.notify(channel)
+            return
+        try:
+            self._send(channel)
+        finally:
+            channel.sending.release()
+
+    def _run(self) -> None:
+        due = 0.0
+        while not self._stopping:
+            ready, must_look = self._wait(max(0.0, due - time.monotonic()))
+            for channel in ready:
+                # Cleared before the window is looked at: what comes later is noticed anew.
+                channel.noticed = False
+                if channel.dropped:
+                    channel.shut_down()
+                with channel.sending:
+                    self._send(channel)
+            if must_look or time.monotonic() >= due:
+                due = time.monotonic() + self._look_after()
+
+    def _wait(self, timeout: float) -> tuple[list[Channel], bool]:
+        """Wait for notices, at most *timeout* seconds.
+
+        Returns:
+            The channels that have something to send, and whether the clock must be looked at.
+        """
+        ready: list[Channel] = []
+        must_look = False
+        try:
+            notice = self._notices.get(timeout=timeout)
+            while True:
+                if notice is None:
+                    must_look = True
+                else:
+                    ready.append(notice)
+                notice = self._notices.get_nowait()
+        except Empty:
+            return ready, must_look
+
+    def _send(self, channel: Channel) -> None:
+        """Send until nothing may go; the caller holds ``channel.sending``."""
+        try:
+            self._put(channel)
+            while batches := channel.window.take_ready(channel.leases):
+                for queue in {batch.queue for batch in batches}:
+                    self._seal(channel, queue, [batch for batch in batches if batch.queue == queue])
+                self._put(channel)
+        except (ClusterError, SessionUnknown) as error:
+            self._session.lost_server(error)
+
+    def _put(self, channel: Channel) -> None:
+        """Put what is sealed on the call streams. What fails stays, and is put again as it is."""
+        while channel.outgoing:
+            queue, entries, functions = channel.outgoing[0]
+            channel.leases = self._session.store.put(channel.ref, queue, entries, functions)
+            channel.outgoing.popleft()
+            self.ask(channel, queue)
+
+    def _seal(self, channel: Channel, queue: str, batches: Sequence[Batch]) -> None:
+        ref, seal = channel.ref, self._session.seal
+        entries = []
+        for batch in batches:
+            envelopes = [
+                Envelope(call.number, call.function[0], call.attempt, call.flags, call.payload)
+                for call in batch.calls
+            ]
+            place = places.call(ref.session, ref.executor, queue, batch.entry)
+            frame = seal.seal(Direction.CALL, place, encode_calls(envelopes))
+            entries.append(Held(batch.entry, frame))
+        functions = self._new_functions(channel, batches)
+        channel.outgoing.append(Outgoing(queue, entries, functions))
+
+    def _new_functions(
+        self, channel: Channel, batches: Sequence[Batch]
+    ) -> list[tuple[bytes, bytes]]:
+        """The functions of these calls that the server does not have, sealed."""
+        new: list[tuple[bytes, bytes]] = []
+        known, ref = channel.functions, channel.ref
+        for batch in batches:
+            for call in batch.calls:
+                function_id, data = call.function
+                if function_id in known:
+                    known.move_to_end(function_id)
+                    continue
+                known[function_id] = None
+                place = places.function(ref.session, ref.executor, function_id)
+                new.append((function_id, self._session.seal.seal(Direction.STORED, place, data)))
+        dropped = []
+        while len(known) > MOST_FUNCTIONS:
+            dropped.append(known.popitem(last=False)[0])
+        if dropped:
+            self._session.store.drop_functions(ref, dropped)
+        return new
+
+    def ask(self, channel: Channel, queue: str, *, again: bool = False) -> None:
+        """Ask for the leases that would have something to do, and wake slots for them.
+
+        Args:
+            again: Repeat what was asked before: it may have been lost.
+        """
+        cluster, ref = self._session.cluster, channel.ref
+        now = time.monotonic()
+        oldest = channel.window.oldest_unstarted()
+        wanted = slots_worth_having(
+            outstanding=channel.window.outstanding,
+            limit=channel.spec.limit,
+            sharing=channel.sharing,
+            cpu_share=channel.window.cpu_share,
+            oldest_wait=0.0 if oldest is None else now - oldest,
+            slots=cluster.slots(queue),
+        )
+        if channel.asked.get(queue, 0) < wanted or again:
+            demand = Demand(wanted, channel.spec.limit, places.PYTHON, WIRE_VERSION)
+            place = places.demand(queue, ref.session, ref.executor)
+            frame = self._session.seal.seal(Direction.CONTROL, place, pack_demand(demand))
+            self._session.store.ask(queue, ref, frame)
+            channel.asked[queue] = wanted
+            cluster.grow(wanted)
+        woken_at, woken = channel.woken.get(queue, (0.0, 0))
+        if now - woken_at > self._session.settings.demand_repeat_seconds:
+            woken = 0
+        count = wake_ups_to_send(wanted=wanted, leases=channel.leases, under_way=woken)
+        if count:
+            channel.woken[queue] = now, woken + count
+            cluster.wake(queue, count)

@@ -1,0 +1,97 @@
+"""The stdlib's Future, with a cancel that reaches sent calls and callbacks on their own thread."""
+
+import concurrent.futures
+import os
+from collections.abc import Callable
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
+from typing import Generic, Protocol, TypeVar
+
+from distexec.client.calls import PendingCall
+
+T = TypeVar("T")
+
+
+class Revoker(Protocol):
+    """Takes a call back from wherever it is."""
+
+    def revoke(self, call: PendingCall) -> bool:
+        """True only if the call will never run."""
+        ...
+
+
+class Future(concurrent.futures.Future[T], Generic[T]):
+    """The outcome of a call, as in `concurrent.futures`.
+
+    `cancel` also cancels a call that was sent to the cluster and that no worker has taken yet;
+    it asks the cluster's server then, which takes about a millisecond.
+    """
+
+    _call: PendingCall | None = None
+    _revoker: Revoker | None = None
+    _pid: int = 0
+    _run_callbacks: Callable[["Future[T]"], None] | None = None
+
+    def _attach(self, call: PendingCall, revoker: Revoker) -> None:
+        self._call, self._revoker, self._pid = call, revoker, os.getpid()
+
+    def cancel(self) -> bool:
+        """Cancel the call if no worker has it.
+
+        Returns:
+            True only if the function never has an effect. False if it runs, ran, or is about to.
+        """
+        call, revoker = self._call, self._revoker
+        if call is None or revoker is None or self._pid != os.getpid():
+            return super().cancel()
+        if self.running():
+            return False
+        if not revoker.revoke(call):
+            if not self.done():
+                self._mark_running()
+            return self.cancelled()
+        if super().cancel():
+            self._detach()
+            self._notify_cancelled()
+        return True
+
+    def _notify_cancelled(self) -> None:
+        """Tell `wait` and `as_completed`: no worker will come across this future to do so."""
+        with self._condition:
+            if self._state == CANCELLED:
+                self._state = CANCELLED_AND_NOTIFIED
+                for waiter in self._waiters:
+                    waiter.add_cancelled(self)
+
+    def _mark_running(self) -> None:
+        with self._condition:
+            if self._state == PENDING:
+                self._state = RUNNING
+
+    def _detach(self) -> None:
+        """Let go of the call's payload."""
+        self._call = self._revoker = None
+
+    def _settle(
+        self,
+        run_callbacks: Callable[["Future[T]"], None] | None,
+        *,
+        result: T | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Set the outcome; *run_callbacks* gets the future if it has callbacks."""
+        self._detach()
+        self._run_callbacks = run_callbacks
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(result)  # type: ignore[arg-type]  # None is the result where T allows it
+
+    def _invoke_callbacks(self) -> None:
+        hand_over, self._run_callbacks = self._run_callbacks, None
+        if hand_over is None:
+            self._run_callbacks_here()
+        elif self._done_callbacks:  # type: ignore[attr-defined]  # private to the stdlib's Future
+            hand_over(self)
+
+    def _run_callbacks_here(self) -> None:
+        super()._invoke_callbacks()  # type: ignore[misc]  # private to the stdlib's Future

@@ -1,0 +1,251 @@
+"""The caller's side of one cluster in one process, shared by its executors."""
+
+import itertools
+import json
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+
+from distexec.client.callbacks import CallbackRunner
+from distexec.client.calls import PendingCall
+from distexec.client.channel import Channel
+from distexec.client.cluster import Cluster
+from distexec.client.collector import Collector, settle
+from distexec.client.dispatcher import Dispatcher
+from distexec.client.warden import Warden
+from distexec.errors import ClusterError, WorkerLost
+from distexec.store.port import ExecutorRef, SessionUnknown
+from distexec.wire import places
+from distexec.wire.records import CallFlag, ExecutorSpec
+from distexec.wire.seal import Direction
+from distexec.wire.values import pack_result
+
+logger = logging.getLogger(__name__)
+
+#: Executions of a call that may end with their worker, before the call is given up.
+MOST_ATTEMPTS = 3
+
+
+class Session:
+    """Owns the connections and threads that the executors of one cluster share.
+
+    Args:
+        forget: Called when the session has closed.
+    """
+
+    def __init__(self, cluster: Cluster, forget: "Callable[[Session], None]") -> None:
+        self.cluster = cluster
+        self._forget = forget
+        self.name = secrets.token_hex(8)
+        self.seal, self.settings = cluster.seal, cluster.settings
+        self.callbacks = CallbackRunner()
+        #: Frames that were not signed for this session.
+        self.rejected_frames = 0
+        self.store = cluster.open(self.name)
+        self._lock = threading.Lock()
+        self._channels: dict[str, Channel] = {}
+        self._retired: list[Channel] = []
+        self._executors = itertools.count(1)
+        self._closed = False
+        self.warden = Warden(self)
+        self.dispatcher = Dispatcher(self, self.warden.look_after)
+        self._collector = Collector(self)
+        try:
+            self.store.open()
+            self.warden.check_nodes()
+        except BaseException:
+            self.store.close()
+            cluster.release()
+            raise
+        self.dispatcher.start()
+        self._collector.start()
+
+    # Channels come and go.
+
+    def add_channel(self, spec: ExecutorSpec) -> Channel | None:
+        """Let an executor in; ``None`` if the session has just closed."""
+        with self._lock:
+            if self._closed:
+                return None
+            ref = ExecutorRef(self.name, str(next(self._executors)))
+            channel = self._channels[ref.executor] = Channel(self, ref, spec)
+        try:
+            self.put_spec(channel)
+        except BaseException:
+            channel.shut_down()
+            raise
+        return channel
+
+    def put_spec(self, channel: Channel) -> None:
+        """Tell the store what leases must know of the executor."""
+        ref = channel.ref
+        place = places.spec(ref.session, ref.executor)
+        self.store.put_spec(ref, self.seal.seal(Direction.STORED, place, pack_result(channel.spec)))
+
+    def channel(self, executor: str) -> Channel | None:
+        """The channel of an executor, while it is open."""
+        return self._channels.get(executor)
+
+    def channels(self) -> list[Channel]:
+        """Every open channel."""
+        with self._lock:
+            return list(self._channels.values())
+
+    def retire(self, channel: Channel) -> None:
+        """Close *channel*, soon, on the dispatcher's thread; with the last one, the session."""
+        with self._lock:
+            if channel not in self._retired:
+                self._retired.append(channel)
+        self.dispatcher.notify()
+
+    def close_retired(self) -> bool:
+        """Close the channels that retired; True if the session closed with the last one."""
+        with self._lock:
+            retired, self._retired = self._retired, []
+            for channel in retired:
+                self._channels.pop(channel.ref.executor, None)
+            last = bool(retired) and not self._channels
+            self._closed = self._closed or last
+        for channel in retired:
+            try:
+                self.store.close_executor(channel.ref)
+            except ClusterError as error:
+                logger.debug("The keys of an executor are left to expire: %s", error)
+        if last:
+            self._close()
+        for channel in retired:
+            channel.closed()
+        return last
+
+    def _close(self) -> None:
+        self._collector.stop()
+        self.dispatcher.stop()
+        self.callbacks.close()
+        try:
+            self.store.close()
+        except ClusterError as error:
+            logger.debug("The keys of a session are left to expire: %s", error)
+        self.cluster.release()
+        self._forget(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no executor can be added any more."""
+        return self._closed
+
+    def join_if_closed(self) -> None:
+        """Wait for the threads of a session that has closed."""
+        if self._closed:
+            self.dispatcher.stop()
+
+    # The ring.
+
+    def dispatch(self, channel: Channel, *, at_once: bool) -> None:
+        """Send what *channel* has ready: from this thread if *at_once*, else soon."""
+        if at_once:
+            self.dispatcher.send_now(channel)
+            if self.cluster.is_home:
+                # The warden looks soon whether anybody takes it.
+                self.dispatcher.notify()
+        else:
+            self.dispatcher.notify(channel)
+
+    def look_soon(self) -> None:
+        """Let the warden look, since callbacks may be stuck behind one that waits."""
+        self.warden.callbacks_waiting = True
+        self.dispatcher.notify()
+
+    def recall(
+        self,
+        channel: Channel,
+        entries: Iterable[tuple[str, int]],
+        *,
+        cancelled: PendingCall | None = None,
+    ) -> list[tuple[str, int]]:
+        """Take back the entries that no lease holds; their calls wait again, but *cancelled*."""
+        queues: dict[str, list[int]] = {}
+        for queue, entry in entries:
+            queues.setdefault(queue, []).append(entry)
+        recalled: list[tuple[str, int]] = []
+        # Entries that are being put are recalled after they are there.
+        with channel.sending:
+            for queue, numbers in queues.items():
+                try:
+                    taken_back = self.store.recall(channel.ref, queue, numbers)
+                except (ClusterError, SessionUnknown) as error:
+                    self.lost_server(error)
+                    continue
+                recalled += [(queue, entry) for entry in taken_back]
+            channel.window.take_back(recalled, cancelled=cancelled)
+        return recalled
+
+    def bury(self, channel: Channel, lease: str, story: str) -> None:
+        """Send again what a dead lease held: what it ran is charged, and all of it runs alone."""
+        try:
+            held = self.store.bury(channel.ref, lease)
+        except (ClusterError, SessionUnknown) as error:
+            self.lost_server(error)
+            return
+        calls = channel.window.take_back(held)
+        if calls:
+            logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)
+        for call in calls:
+            call.flags |= CallFlag.SUSPECT
+            if not call.started:
+                continue
+            call.stories = (*call.stories, story)
+            call.attempt += 1
+            channel.counters.retried += 1
+            if call.attempt > MOST_ATTEMPTS and channel.window.remove(call):
+                self.fail(channel, call, WorkerLost(call.label, call.stories))
+        self.dispatch(channel, at_once=False)
+
+    def fail(self, channel: Channel, call: PendingCall, error: BaseException) -> None:
+        """Settle a call, which has left its window, with *error*."""
+        channel.counters.failed += 1
+        channel.settled(settle(channel, call.future, error=error))
+
+    def fail_all(self, channel: Channel, error: BaseException) -> None:
+        """Break an executor: its calls end with *error*, and it takes no more."""
+        for call in channel.break_with(error):
+            self.fail(channel, call, error)
+
+    def end_workers(self, channel: Channel, signal_name: str) -> None:
+        """End the processes that serve an executor, and give up its calls."""
+        pids: dict[str, list[int]] = {}
+        for lease in self.store.leases(channel.ref):
+            pids.setdefault(lease.node, []).append(lease.pid)
+        for node, children in pids.items():
+            order = {
+                "do": "kill",
+                "pids": children,
+                "signal": signal_name,
+                "at": self.store.beat([]),
+            }
+            frame = self.seal.seal(
+                Direction.CONTROL, places.command(node), json.dumps(order).encode()
+            )
+            self.store.command(node, frame)
+        error = WorkerLost(
+            "every call of the executor", ("its workers were ended by the program itself",)
+        )
+        self.fail_all(channel, error)
+
+    def lost_server(self, error: Exception) -> None:
+        """Note that the server does not answer, or does not know this session."""
+        self.warden.lost_server(error)
+        self.dispatcher.notify()
+
+    def restart(self) -> None:
+        """Begin anew on a server that was emptied: every call that was sent is sent again."""
+        self.store.open()
+        for channel in self.channels():
+            with channel.sending:
+                channel.outgoing.clear()
+                channel.functions.clear()
+                channel.asked.clear()
+                channel.leases = 0
+                self.put_spec(channel)
+                channel.window.take_back(channel.window.entries())
+            self.dispatch(channel, at_once=False)

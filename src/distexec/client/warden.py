@@ -1,0 +1,292 @@
+"""Looks after a session by the clock: beats, lost leases, repeated demand, outages."""
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from distexec.client.channel import Channel
+from distexec.errors import ClusterError, ClusterMismatch, ClusterUnavailable, DistexecError
+from distexec.store.port import NodeStatus, SessionUnknown
+from distexec.wire import places
+from distexec.wire.records import WIRE_VERSION
+from distexec.wire.seal import Direction, Seal
+
+if TYPE_CHECKING:
+    from distexec.client.session import Session
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at callbacks that wait behind one another.
+CALLBACK_LOOK_SECONDS = 0.01
+
+#: Seconds after which a process that is itself a worker runs its own unstarted sub-calls.
+NESTED_SECONDS = 0.005
+
+#: Seconds between two tries to reach a server that went away.
+RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What a node says of itself."""
+
+    name: str
+    host: str
+    python: str
+    wire: int
+    #: Identifies the secret that it signs with.
+    key: str
+    #: The server's clock at the last beat.
+    beat_at: float
+    #: Nothing more is known of nodes with a foreign secret.
+    queues: tuple[str, ...] = ()
+    slots: int = 0
+    children: frozenset[int] = frozenset()
+
+
+def read_node(status: NodeStatus, seal: Seal) -> Node | None:
+    """Read a node's record; ``None`` if it is none."""
+    public, _, sealed = status.frame.partition(b"\n")
+    try:
+        fields = json.loads(public)
+        node = Node(
+            name=status.name,
+            host=str(fields["host"]),
+            python=str(fields["python"]),
+            wire=int(fields["wire"]),
+            key=str(fields["key"]),
+            beat_at=status.beat_at,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    try:
+        inner = json.loads(bytes(seal.open(Direction.CONTROL, places.node(status.name), sealed)))
+    except (DistexecError, ValueError):
+        return node
+    return replace(
+        node,
+        queues=tuple(inner["queues"]),
+        slots=int(inner["slots"]),
+        children=frozenset(inner["children"]),
+    )
+
+
+class Warden:
+    """One session's look at the clock, on the dispatcher's thread."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._beat_due = 0.0
+        #: Set by the collector when it hands a callback over.
+        self.callbacks_waiting = False
+        self._outage_since: float | None = None
+        self._outage: Exception | None = None
+        #: Nodes and leases are not judged before this instant: after an outage they beat first.
+        self._judge_after = 0.0
+        #: Slots of this process that serve its own executors, by channel and queue.
+        self._local_slots: dict[tuple[Channel, str], int] = {}
+        self._lock = threading.Lock()
+
+    def look_after(self) -> float:
+        """Do what is due.
+
+        Returns:
+            Seconds until the next look.
+        """
+        now = time.monotonic()
+        session = self._session
+        if session.close_retired():
+            return session.settings.beat_seconds
+        pause = self._help_nested(now)
+        if self.callbacks_waiting:
+            self.callbacks_waiting = session.callbacks.help_if_stuck()
+            pause = min(pause, CALLBACK_LOOK_SECONDS)
+        if self._outage is not None:
+            self._mend(now)
+            return min(pause, RETRY_SECONDS)
+        if now >= self._beat_due:
+            self._beat_due = now + min(
+                session.settings.beat_seconds, session.settings.demand_repeat_seconds
+            )
+            try:
+                self._beat(now)
+            except (ClusterError, SessionUnknown) as error:
+                self.lost_server(error)
+                return 0.0
+        return min(pause, max(0.0, self._beat_due - time.monotonic()))
+
+    # Beats.
+
+    def _beat(self, now: float) -> None:
+        session = self._session
+        channels = session.channels()
+        session.store.beat([channel.ref for channel in channels])
+        busy = [channel for channel in channels if channel.window.outstanding]
+        if not busy:
+            return
+        nodes = self.nodes()
+        for channel in busy:
+            leases = session.store.leases(channel.ref)
+            channel.leases = len(leases)
+            if nodes is not None and now > self._judge_after:
+                for lease in leases:
+                    node = nodes.get(lease.node)
+                    story = _how_lost(lease.node, lease.pid, lease.admitted_at, node)
+                    if story is not None:
+                        session.bury(channel, lease.lease, story)
+                        channel.leases -= 1
+            with channel.sending:
+                for queue in channel.window.queues():
+                    session.dispatcher.ask(channel, queue, again=True)
+            session.dispatch(channel, at_once=False)
+            if nodes is not None and not channel.leases:
+                self._warn_if_deserted(channel, nodes, now)
+
+    def nodes(self) -> dict[str, Node] | None:
+        """The nodes that beat, by name; ``None`` where there are none to watch."""
+        if not self._session.cluster.has_nodes:
+            return None
+        seal = self._session.seal
+        found = (read_node(status, seal) for status in self._session.store.nodes())
+        return {node.name: node for node in found if node is not None}
+
+    def check_nodes(self) -> None:
+        """Refuse a cluster none of whose nodes fits this caller.
+
+        Raises:
+            ClusterMismatch: Naming both sides.
+        """
+        nodes = self.nodes()
+        if nodes:
+            misfits = [self._misfit(node) for node in nodes.values()]
+            if all(misfits):
+                raise ClusterMismatch("; ".join(misfit for misfit in misfits if misfit))
+
+    def _misfit(self, node: Node) -> str | None:
+        """Why *node* and this caller do not fit; ``None`` if they do."""
+        ours = f"this caller has %s, node {node.name!r} on {node.host} has %s"
+        if node.python != places.PYTHON:
+            return ours % (f"Python {places.PYTHON}", node.python)
+        if node.wire != WIRE_VERSION:
+            return ours % (f"wire version {WIRE_VERSION}", node.wire)
+        if node.key != self._session.seal.key_id.hex() and not node.queues:
+            return (
+                f"this caller signs with the secret {self._session.seal.key_id.hex()}, "
+                f"node {node.name!r} on {node.host} with {node.key}: give both the same "
+                "DISTEXEC_SECRET or DISTEXEC_SECRET_FILE"
+            )
+        return None
+
+    def _warn_if_deserted(self, channel: Channel, nodes: dict[str, Node], now: float) -> None:
+        """Tell once that nobody serves a queue that calls wait for."""
+        oldest = channel.window.oldest_unstarted()
+        patience = self._session.settings.no_worker_warning_seconds
+        if channel.warned or oldest is None or now - oldest < patience:
+            return
+        fitting = [node for node in nodes.values() if not self._misfit(node)]
+        for queue in channel.window.queues():
+            if not any(queue in node.queues for node in fitting):
+                channel.warned = True
+                cluster = self._session.cluster
+                logger.warning(
+                    "%d calls wait for a worker of queue %r, and no node of %s serves it: "
+                    "start one with `distexec worker --cluster URL --queues %s`",
+                    channel.window.outstanding,
+                    queue,
+                    cluster,
+                    queue,
+                )
+
+    # Outages.
+
+    def lost_server(self, error: Exception) -> None:
+        """Note that the server does not answer (`ClusterError`) or was emptied."""
+        with self._lock:
+            if self._outage is None:
+                self._outage_since = time.monotonic()
+                logger.info("The server of %s is away: %s", self._session.cluster, error)
+            self._outage = error
+
+    def _mend(self, now: float) -> None:
+        """Try to go on; give up the calls when the server stays away."""
+        session = self._session
+        since = now if self._outage_since is None else self._outage_since
+        failure = session.cluster.failure()
+        if failure is not None or now - since > session.settings.unavailable_seconds:
+            error = ClusterUnavailable(
+                failure
+                or f"the server of {session.cluster} did not answer for "
+                f"{now - since:.0f} s (DISTEXEC_UNAVAILABLE_SECONDS): {self._outage}"
+            )
+            error.__cause__ = self._outage
+            for channel in session.channels():
+                session.fail_all(channel, error)
+        try:
+            try:
+                session.store.beat([channel.ref for channel in session.channels()])
+            except SessionUnknown:
+                session.restart()
+        except (ClusterError, SessionUnknown) as error:
+            self._outage = error
+            return
+        settings = session.settings
+        self._judge_after = now + settings.node_expiry_seconds
+        with self._lock:
+            self._outage = self._outage_since = None
+        for channel in session.channels():
+            session.dispatch(channel, at_once=False)
+
+    # Nested calls.
+
+    def _help_nested(self, now: float) -> float:
+        """In a worker: run sub-calls here that no other lease takes, so that none can deadlock.
+
+        Returns:
+            Seconds until the next look is needed.
+        """
+        session = self._session
+        if not session.cluster.is_home:
+            return session.settings.beat_seconds
+        pause = session.settings.beat_seconds
+        for channel in session.channels():
+            oldest = channel.window.oldest_unstarted()
+            if oldest is None or not channel.window.in_flight:
+                continue
+            pause = NESTED_SECONDS
+            if now - oldest >= NESTED_SECONDS:
+                self._add_local_slot(channel)
+        return pause
+
+    def _add_local_slot(self, channel: Channel) -> None:
+        for queue in channel.window.queues():
+            with self._lock:
+                if self._local_slots.get((channel, queue), 0) >= channel.spec.limit:
+                    continue
+                self._local_slots[channel, queue] = self._local_slots.get((channel, queue), 0) + 1
+            threading.Thread(
+                target=self._serve_here,
+                args=(channel, queue),
+                name="distexec-nested",
+                daemon=True,
+            ).start()
+
+    def _serve_here(self, channel: Channel, queue: str) -> None:
+        try:
+            self._session.cluster.serve_here(channel.ref, queue, channel.spec.limit)
+        finally:
+            with self._lock:
+                self._local_slots[channel, queue] -= 1
+                if not self._local_slots[channel, queue]:
+                    del self._local_slots[channel, queue]
+
+
+def _how_lost(name: str, pid: int, admitted_at: float, node: Node | None) -> str | None:
+    """How a lease was lost, if it was: its node is silent, or knows its process no more."""
+    if node is None:
+        return f"node {name}, process {pid}: the node fell silent"
+    if pid not in node.children and node.beat_at > admitted_at:
+        return f"node {name}, process {pid}: the process is gone"
+    return None

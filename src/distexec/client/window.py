@@ -1,0 +1,265 @@
+"""The calls of one executor that are not settled: waiting here in order, or sent and bounded.
+
+A window decides and remembers; it never sends. All its methods are short and take its lock.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from distexec.client.calls import Batch, CallState, PendingCall
+from distexec.scheduling.batching import calls_in_flight, calls_per_entry
+from distexec.scheduling.run_times import RunTime, RunTimes
+from distexec.wire.records import CallFlag
+
+#: Bytes of payload above which a call travels alone: its neighbours would wait for its transfer.
+ALONE_BYTES = 64 * 1024
+
+
+class WindowCounts(NamedTuple):
+    """How many calls are where."""
+
+    waiting: int
+    sent: int
+    running: int
+
+
+class Window:
+    """One executor's unsettled calls.
+
+    Args:
+        limit: Most calls that run at the same time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        #: In the order to send. Cancelled calls stay until they come to the front: searching for
+        #: one would make cancelling many slow.
+        self._waiting: deque[PendingCall] = deque()
+        self._waiting_count = 0
+        self._sent: dict[int, PendingCall] = {}
+        #: Calls in flight by the stream entry that carries them.
+        self._entries: dict[tuple[str, int], list[PendingCall]] = {}
+        self._last_entry: dict[str, int] = {}
+        self._run_times = RunTimes()
+        self._cpu_share: float | None = None
+
+    def add(self, call: PendingCall) -> bool:
+        """Let *call* wait its turn; True if nothing else is in flight."""
+        with self._lock:
+            self._waiting.append(call)
+            self._waiting_count += 1
+            return not self._sent
+
+    def counts(self) -> WindowCounts:
+        """How many calls wait, are sent, and are known to run."""
+        with self._lock:
+            running = sum(call.started for call in self._sent.values())
+            return WindowCounts(self._waiting_count, len(self._sent), running)
+
+    @property
+    def outstanding(self) -> int:
+        """How many calls are not settled."""
+        return self._waiting_count + len(self._sent)
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are sent and not settled."""
+        return len(self._sent)
+
+    @property
+    def cpu_share(self) -> float | None:
+        """Processor time over wall time of the calls that ended; ``None`` before the first."""
+        return self._cpu_share
+
+    def queues(self) -> set[str]:
+        """The queues that unsettled calls are for."""
+        with self._lock:
+            calls = [*self._waiting, *self._sent.values()]
+        return {call.queue for call in calls if call.state is not CallState.CANCELLED}
+
+    def oldest_unstarted(self) -> float | None:
+        """When the oldest call that does not run was submitted."""
+        with self._lock:
+            for call in self._sent.values():
+                if not call.started:
+                    return call.submitted_at
+            self._skip_cancelled()
+            return self._waiting[0].submitted_at if self._waiting else None
+
+    def take_ready(self, leases: int) -> list[Batch]:
+        """Move the calls that may go now from waiting to sent, packed into batches.
+
+        Entry numbers are given here, so whoever takes must send before anybody takes again.
+        """
+        batches: list[Batch] = []
+        with self._lock:
+            while self._skip_cancelled():
+                head = self._waiting[0]
+                run_time = self._run_times.get(head.function[0])
+                room = calls_in_flight(run_time, leases, self._limit) - len(self._sent)
+                if room <= 0:
+                    break
+                batches.append(self._pack(run_time, room, leases))
+        return batches
+
+    def _pack(self, run_time: RunTime | None, room: int, leases: int) -> Batch:
+        """Take the first call, and those after it that fit into the same entry."""
+        first = self._pop()
+        most = min(calls_per_entry(run_time, self._waiting_count, leases), room)
+        calls = [first]
+        if most > 1 and not _travels_alone(first):
+            while len(calls) < most and self._skip_cancelled():
+                call = self._waiting[0]
+                same = call.function[0] == first.function[0] and call.queue == first.queue
+                if not same or _travels_alone(call):
+                    break
+                calls.append(self._pop())
+        entry = self._last_entry.get(first.queue, 0) + 1
+        self._last_entry[first.queue] = entry
+        for call in calls:
+            call.state, call.entry, call.started = CallState.SENT, entry, False
+            self._sent[call.number] = call
+        self._entries[first.queue, entry] = calls
+        return Batch(first.queue, entry, calls)
+
+    def settle(self, number: int) -> PendingCall | None:
+        """Remove a call whose last reply came; ``None`` if it is not in flight (a late reply)."""
+        with self._lock:
+            call = self._sent.pop(number, None)
+            if call is not None:
+                call.state = CallState.SETTLED
+                self._leave_entry(call)
+            return call
+
+    def learn(self, function_id: bytes, run_seconds: float, cpu_seconds: float) -> None:
+        """Remember how long a call of the function ran."""
+        with self._lock:
+            self._run_times.add(function_id, run_seconds, cpu_seconds)
+            if run_seconds > 0:
+                share = min(cpu_seconds / run_seconds, 1.0)
+                known = self._cpu_share
+                self._cpu_share = share if known is None else known + 0.2 * (share - known)
+
+    def start(self, number: int) -> PendingCall | None:
+        """Note that a call runs."""
+        with self._lock:
+            call = self._sent.get(number)
+            if call is not None:
+                call.started = True
+            return call
+
+    def cancel(self, call: PendingCall) -> CallState:
+        """Cancel *call* if it waits here; return its state then."""
+        with self._lock:
+            if call.state is CallState.WAITING:
+                self._drop(call, CallState.CANCELLED)
+            return call.state
+
+    def cancel_waiting(self) -> list[PendingCall]:
+        """Cancel all calls that wait here."""
+        with self._lock:
+            calls = [call for call in self._waiting if call.state is CallState.WAITING]
+            for call in calls:
+                self._drop(call, CallState.CANCELLED)
+            return calls
+
+    def entries(self) -> list[tuple[str, int]]:
+        """The stream entries in flight, as ``(queue, entry)``."""
+        with self._lock:
+            return list(self._entries)
+
+    def take_back(
+        self, entries: Iterable[tuple[str, int]], *, cancelled: PendingCall | None = None
+    ) -> list[PendingCall]:
+        """Let the calls of recalled or lost *entries* wait again, before all others.
+
+        Args:
+            cancelled: A call among them that does not come back.
+
+        Returns:
+            The calls that wait again, oldest first. Their ``started`` tells whether they ran.
+        """
+        with self._lock:
+            calls: list[PendingCall] = []
+            for key in entries:
+                for call in self._entries.pop(key, ()):
+                    if self._sent.pop(call.number, None) is None:
+                        continue
+                    if call is cancelled:
+                        call.state = CallState.CANCELLED
+                    else:
+                        calls.append(call)
+            self._wait_again(calls)
+            return calls
+
+    def give_back(self, number: int, entry: int) -> PendingCall | None:
+        """Let a call wait again that a lease took with *entry* and did not start.
+
+        ``None`` if it is not in flight with that entry: the lease may say it twice.
+        """
+        with self._lock:
+            call = self._sent.get(number)
+            if call is None or call.entry != entry:
+                return None
+            del self._sent[number]
+            self._leave_entry(call)
+            self._wait_again([call])
+            return call
+
+    def remove(self, call: PendingCall) -> bool:
+        """Settle a waiting call without a reply; False if it is elsewhere by now."""
+        with self._lock:
+            if call.state is not CallState.WAITING:
+                return False
+            self._drop(call, CallState.SETTLED)
+            return True
+
+    def drain(self) -> list[PendingCall]:
+        """Settle every call without a reply."""
+        with self._lock:
+            waiting = [call for call in self._waiting if call.state is CallState.WAITING]
+            calls = [*self._sent.values(), *waiting]
+            self._sent.clear()
+            self._waiting.clear()
+            self._waiting_count = 0
+            self._entries.clear()
+            for call in calls:
+                call.state = CallState.SETTLED
+            return calls
+
+    def _wait_again(self, calls: list[PendingCall]) -> None:
+        calls.sort(key=lambda call: call.number)
+        for call in reversed(calls):
+            call.state = CallState.WAITING
+            self._waiting.appendleft(call)
+        self._waiting_count += len(calls)
+
+    def _skip_cancelled(self) -> bool:
+        """Bring the next live call to the front; False if there is none."""
+        while self._waiting and self._waiting[0].state is not CallState.WAITING:
+            self._waiting.popleft()
+        return bool(self._waiting)
+
+    def _pop(self) -> PendingCall:
+        self._waiting_count -= 1
+        return self._waiting.popleft()
+
+    def _drop(self, call: PendingCall, state: CallState) -> None:
+        """Take *call* out of the waiting ones; its place in line is skipped later."""
+        call.state, call.payload = state, b""
+        self._waiting_count -= 1
+
+    def _leave_entry(self, call: PendingCall) -> None:
+        key = call.queue, call.entry
+        siblings = self._entries.get(key)
+        if siblings is not None:
+            siblings.remove(call)
+            if not siblings:
+                del self._entries[key]
+
+
+def _travels_alone(call: PendingCall) -> bool:
+    return len(call.payload) > ALONE_BYTES or bool(call.flags & CallFlag.SUSPECT)

@@ -1,0 +1,304 @@
+"""Says that the node and its children live, and at once when one does not.
+
+A thread of the node's main process, with a connection of its own: it beats while calls hold the
+GIL of every child, while Celery reconnects, and while the pool is drained.
+
+::
+
+    child process --pidfd--> +-------+ --beat: living children, every second--> store
+    told, drained --pipe---> | heart | --LEASE_LOST, one for each lease-------> the callers' replies
+                             +-------+ --replace----------> main thread (only that one may fork)
+"""
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from distexec.engine.membership import Membership
+from distexec.store.port import NodeStore
+from distexec.version import __version__
+from distexec.wire import places
+from distexec.wire.codec import encode_replies
+from distexec.wire.records import WIRE_VERSION, Reply, ReplyKind
+from distexec.wire.seal import Direction
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between looks at the children where the system cannot tell that one ended.
+_LOOK_SECONDS: Final = 0.05
+
+
+class Child(Protocol):
+    """A process of billiard's."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def exitcode(self) -> int | None: ...
+
+
+class Heart:
+    """The thread and what it knows.
+
+    Args:
+        name: The node's name.
+        describe: Returns what the record says beside the children, as the node is now.
+        on_death: Called in this thread after a child's death was reported.
+        on_beat: Called in this thread after each beat, with the server's clock.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        membership: Membership,
+        *,
+        describe: Callable[[], dict[str, Any]],
+        on_death: Callable[[], None],
+        on_beat: Callable[[float], None],
+    ) -> None:
+        self._name, self._membership = name, membership
+        self._describe, self._on_death, self._on_beat = describe, on_death, on_beat
+        self._born: deque[Child] = deque()
+        self._children: dict[int, tuple[Child, int | None]] = {}
+        self._dead: deque[Child] = deque(maxlen=1000)
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._poller = select.poll()
+        self._poller.register(self._wake_reader, select.POLLIN)
+        self._next_beat = 0.0
+        self._kill_at = float("inf")
+        self._is_reachable = True
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="distexec-heart", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def adopt(self, child: Child) -> None:
+        """Watch over a new child, and name it in a beat at once."""
+        self._born.append(child)
+        self.beat_now()
+
+    def beat_now(self) -> None:
+        """Beat without waiting for the next second. Safe in a signal handler."""
+        self._next_beat = 0.0
+        with contextlib.suppress(OSError):  # Full: it is awake already. Closed: it is over.
+            os.write(self._wake_writer, b"\0")
+
+    def kill_children_after(self, seconds: float) -> None:
+        """Kill the children that still run after *seconds*. Safe in a signal handler."""
+        self._kill_at = min(self._kill_at, time.monotonic() + seconds)
+        self.beat_now()
+
+    def stop(self) -> None:
+        """Remove the node's record and end the thread."""
+        self._stopping = True
+        self.beat_now()
+        self._thread.join()
+        for _, descriptor in self._children.values():
+            if descriptor is not None:
+                os.close(descriptor)
+        os.close(self._wake_writer)
+        os.close(self._wake_reader)
+
+    def _run(self) -> None:
+        store = _open(self._membership)
+        while not self._stopping:
+            self._take_in_born()
+            self._notice_dead()
+            if self._dead:
+                self._attempt(self._report_dead, store)
+            if time.monotonic() >= self._next_beat:
+                self._next_beat = time.monotonic() + self._membership.settings.beat_seconds
+                self._attempt(self._beat, store)
+            if time.monotonic() >= self._kill_at:
+                self._kill_children()
+            self._wait()
+        with contextlib.suppress(Exception):  # What cannot be removed expires.
+            store.leave(self._name)
+        store.close()
+
+    def _attempt(self, action: Callable[[NodeStore], None], store: NodeStore) -> None:
+        """Do *action* unless the server is away; say so once, since beats are many."""
+        try:
+            action(store)
+        except Exception as error:
+            if self._is_reachable:
+                logger.warning("Node %s cannot reach its cluster: %s", self._name, error)
+            self._is_reachable = False
+        else:
+            if not self._is_reachable:
+                logger.info("Node %s reaches its cluster again", self._name)
+            self._is_reachable = True
+
+    def _wait(self) -> None:
+        seconds = min(self._next_beat, self._kill_at) - time.monotonic()
+        if any(descriptor is None for _, descriptor in self._children.values()):
+            seconds = min(seconds, _LOOK_SECONDS)
+        self._poller.poll(max(0.0, seconds) * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_reader, 4096)
+
+    def _take_in_born(self) -> None:
+        while self._born:
+            child = self._born.popleft()
+            descriptor = _open_pidfd(child.pid)
+            if descriptor is not None:
+                self._poller.register(descriptor, select.POLLIN)
+            self._children[child.pid] = child, descriptor
+
+    def _notice_dead(self) -> None:
+        # Reading the exit code may reap the child. billiard does the same in the main thread, and
+        # both keep what they found in the process object: it does not matter who is first.
+        dead = [child for child, _ in self._children.values() if child.exitcode is not None]
+        for child in dead:
+            _, descriptor = self._children.pop(child.pid)
+            if descriptor is not None:
+                self._poller.unregister(descriptor)
+                os.close(descriptor)
+            self._dead.append(child)
+        if dead:
+            self._next_beat = 0.0
+
+    def _report_dead(self, store: NodeStore) -> None:
+        seal = self._membership.seal
+        while self._dead:
+            child = self._dead[0]
+            story = f"node {self._name}, process {child.pid}, {how_it_ended(child.exitcode)}"
+            for ref, lease in store.leases_of(self._name, child.pid):
+                logger.warning("Lease %s of %s is lost: %s", lease, ref.executor, story)
+                payload = json.dumps(
+                    {"executor": ref.executor, "lease": lease, "story": story}
+                ).encode()
+                reply = Reply(0, ReplyKind.LEASE_LOST, 0, 0.0, 0.0, payload)
+                place = places.lost(ref.session)
+                store.report(ref, seal.seal(Direction.REPLY, place, encode_replies([reply])))
+            store.forget(self._name, child.pid)
+            self._dead.popleft()
+        self._on_death()
+
+    def _beat(self, store: NodeStore) -> None:
+        settings = self._membership.settings
+        # In a pool of threads the slots are in this process.
+        children = list(self._children) or [os.getpid()]
+        frame = pack_node(self._membership, self._name, {"children": children, **self._describe()})
+        self._on_beat(store.beat(self._name, frame, settings.node_expiry_seconds))
+
+    def _kill_children(self) -> None:
+        self._kill_at = float("inf")
+        for pid in self._children:
+            logger.warning("Process %d is killed: its calls outlasted the node's end", pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def pack_node(membership: Membership, name: str, record: dict[str, Any]) -> bytes:
+    """Write a node's record: what anybody may read, a newline, and all of it, sealed.
+
+    The first part tells a caller with another secret, or another Python, why they do not fit.
+    """
+    public = {
+        "python": places.PYTHON,
+        "wire": WIRE_VERSION,
+        "version": __version__,
+        "key": membership.seal.key_id.hex(),
+        "host": platform.node(),
+    }
+    body = json.dumps({"name": name, "pid": os.getpid(), **public, **record}).encode()
+    sealed = membership.seal.seal(Direction.CONTROL, places.node(name), body)
+    return json.dumps(public).encode() + b"\n" + sealed
+
+
+def how_it_ended(exitcode: int | None) -> str:
+    """Tell a child's end in words: its signal's name, or its exit code."""
+    if exitcode is None:
+        return "vanished"
+    if exitcode >= 0:
+        return f"exited with code {exitcode}"
+    try:
+        return f"killed by {signal.Signals(-exitcode).name}"
+    except ValueError:
+        return f"killed by signal {-exitcode}"
+
+
+class Orders(threading.Thread):
+    """Waits for signed commands to the node, and hands them on.
+
+    Args:
+        obey: Called in this thread with each command that is signed, for this node, and not stale.
+        clock: The server's clock, in seconds.
+    """
+
+    #: A command that took longer than this on its way is somebody's recording of it.
+    STALE_SECONDS = 60.0
+
+    def __init__(
+        self,
+        name: str,
+        membership: Membership,
+        *,
+        obey: Callable[[dict[str, Any]], None],
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(name="distexec-orders", daemon=True)
+        self._node, self._membership = name, membership
+        self._obey, self._clock = obey, clock
+        self._stopped = threading.Event()
+        self._last_at = 0.0
+
+    def stop(self) -> None:
+        """Tell the thread to end; it does when its wait for commands returns."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        store = _open(self._membership)
+        while not self._stopped.is_set():
+            try:
+                self._judge(store.commands(self._node, timeout=1.0))
+            except Exception as error:
+                logger.debug("No commands: %s", error)  # The heart says it aloud.
+                self._stopped.wait(1.0)
+        store.close()
+
+    def _judge(self, frames: Sequence[bytes]) -> None:
+        place = places.command(self._node)
+        for frame in frames:
+            try:
+                body = self._membership.seal.open(Direction.CONTROL, place, frame)
+                command = json.loads(bytes(body))
+                at = float(command["at"])
+            except Exception as error:
+                logger.warning("A command to node %s is put aside: %s", self._node, error)
+                continue
+            if abs(self._clock() - at) > self.STALE_SECONDS or at < self._last_at:
+                logger.warning("A command to node %s is put aside: it is stale", self._node)
+                continue
+            self._last_at = at
+            self._obey(command)
+
+
+def _open(membership: Membership) -> NodeStore:
+    from distexec.store.connect import open_node_store
+
+    return open_node_store(membership.endpoint, membership.settings)
+
+
+def _open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that is readable once the process ended; None where there are none."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # Reaped already, or an old kernel.
+        return None

@@ -1,0 +1,154 @@
+"""The one Celery task: it lends its slot to executors."""
+
+import base64
+import logging
+import os
+import signal
+import threading
+from typing import Any, Final
+
+from celery import Celery, Task
+
+from distexec.engine import flags
+from distexec.engine.membership import Membership
+from distexec.engine.wakeup import LEASE_TASK
+from distexec.errors import FrameRejected
+from distexec.store.port import LeaseStore
+from distexec.wire import places
+from distexec.wire.seal import Direction
+from distexec.worker import context
+
+logger = logging.getLogger(__name__)
+
+#: Seconds. Celery takes the first of the message's, the task's, the application's and the pool's
+#: limit that is not zero or None, so "none" is the one thing that cannot be said. Ten years can.
+NO_TIME_LIMIT: Final = 10 * 365 * 86400
+
+#: Exit code by which billiard knows a child that asks to be replaced, as after its last task.
+_RECYCLE: Final = 0x9B
+
+
+class LeaseTask(Task):  # type: ignore[type-arg] # celery-types makes it generic, Celery does not
+    """Settings that hold whatever the application's defaults are, None being a default's wish."""
+
+    abstract = True
+    acks_late = False
+    acks_on_failure_or_timeout = True
+    reject_on_worker_lost = False
+    ignore_result = True
+    store_errors_even_if_ignored = False
+    track_started = False
+    send_events = False
+    max_retries = 0
+    rate_limit = 0  # type: ignore[assignment] # 0 is none, and None the application's default
+    serializer = "json"
+    time_limit = NO_TIME_LIMIT
+    soft_time_limit = NO_TIME_LIMIT
+
+    @classmethod
+    def annotate(cls) -> None:
+        """Ignore ``task_annotations``: they are for the application's own tasks."""
+
+
+def register_lease(app: Celery, membership: Membership) -> None:
+    """Make *app* able to run leases of the cluster of *membership*."""
+
+    def lease(self: LeaseTask, frame: str) -> None:
+        # Whatever escapes to Celery ends the child, and a MemoryError the whole worker.
+        try:
+            must_go = _lend(self, frame, membership)
+        except BaseException:
+            logger.exception("A lease of %s ended early", self.request.hostname)
+            return
+        if must_go:
+            _make_room(self, frame)
+
+    # Not shared: Celery would add it to every other application of this process.
+    app.task(name=LEASE_TASK, bind=True, base=LeaseTask, shared=False)(lease)
+
+
+def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
+    """Serve executors in this slot; True if the process must be replaced then."""
+    from distexec.worker.slot import Slot
+
+    queue, node = _queue_of(task), str(task.request.hostname)
+    try:
+        sealed = base64.b64decode(frame, validate=True)
+        membership.seal.open(Direction.CONTROL, places.wake_up(queue), sealed)
+    except (FrameRejected, ValueError, TypeError) as error:
+        logger.warning("A wake-up on queue %s is put aside: %s", queue, error)
+        return False
+    if not membership.is_guest:
+        _restore_signals(interrupts=membership.is_supervised)
+    context.settle_in(
+        context.Home(
+            membership.endpoint,
+            membership.broker_url,
+            membership.seal,
+            membership.settings,
+            node,
+            os.getpid(),
+        )
+    )
+    share = membership.share
+    slot = Slot(
+        queue,
+        _store_of_this_slot(membership, node),
+        node=node,
+        seal=membership.seal,
+        settings=membership.settings,
+        share=None if share is None else max(1, int(share * flags.current.slots)),
+        should_yield=_should_yield,
+    )
+    return slot.serve()
+
+
+def _queue_of(task: LeaseTask) -> str:
+    delivery: Any = task.request.delivery_info
+    return str(delivery["routing_key"])
+
+
+def _should_yield() -> bool:
+    return flags.current.draining or flags.current.slots_wanted
+
+
+#: The store of each slot: of a child process, or of a thread in a pool of threads.
+_slot = threading.local()
+
+
+def _store_of_this_slot(membership: Membership, node: str) -> LeaseStore:
+    from distexec.store.connect import open_lease_store
+
+    if getattr(_slot, "pid", None) != os.getpid():
+        _slot.store = open_lease_store(membership.endpoint, node, membership.settings)
+        _slot.pid = os.getpid()
+    store: LeaseStore = _slot.store
+    return store
+
+
+def _restore_signals(*, interrupts: bool) -> None:
+    """Give calls, and the programs they start, the signals of an ordinary process.
+
+    billiard makes SIGTERM raise SystemExit, which a call could swallow, and ignores SIGINT, which
+    every program started by a call would inherit. It arranges that after Celery's hook for new
+    children, so it is undone here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    if interrupts:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _make_room(task: LeaseTask, frame: str) -> None:
+    """End this child; the one that takes its place gets a wake-up of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # A pool of threads has no children to replace.
+    try:
+        task.apply_async((frame,), queue=_queue_of(task))
+    except Exception as error:
+        logger.warning("The next child waits for a caller to wake it: %s", error)
+    for handler in logging.getLogger("distexec").handlers:
+        handler.flush()
+    os._exit(_RECYCLE)

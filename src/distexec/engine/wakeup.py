@@ -1,0 +1,111 @@
+"""Publishes wake-ups: the Celery messages that make a slot look at a queue's demand."""
+
+import base64
+import contextlib
+import json
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from distexec.engine.membership import transport_options
+from distexec.errors import ClusterUnavailable
+from distexec.settings import Settings
+from distexec.wire import places
+from distexec.wire.seal import Direction, Seal
+
+if TYPE_CHECKING:
+    from kombu import Connection, Producer
+
+#: Name of the one Celery task of this package.
+LEASE_TASK: Final = "distexec.lease"
+
+
+def pack_wake_up(seal: Seal, queue: str) -> str:
+    """Return the argument of a lease task on *queue*."""
+    body = json.dumps({"queue": queue}).encode()
+    frame = seal.seal(Direction.CONTROL, places.wake_up(queue), body)
+    return base64.b64encode(frame).decode("ascii")
+
+
+class WakeUps:
+    """A connection to the broker, made when first needed. Thread-safe.
+
+    Messages are written in Celery's protocol 2 by kombu alone: a caller needs no Celery, whose
+    import would take longer than its first call.
+
+    Args:
+        broker_url: As kombu wants it.
+    """
+
+    def __init__(self, broker_url: str, seal: Seal, settings: Settings | None = None) -> None:
+        self._broker_url, self._seal = broker_url, seal
+        self._settings = settings or Settings()
+        # Held while sending: a channel serves one thread at a time.
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+
+    def send(self, queue: str, count: int = 1) -> None:
+        """Wake *count* slots of *queue*.
+
+        Blocks for the time that the broker needs, at most twice the time that the settings allow
+        for connecting and for answering.
+
+        Raises:
+            ClusterUnavailable: The broker does not take the messages.
+        """
+        argument = pack_wake_up(self._seal, queue)
+        with self._lock:
+            for _ in range(count):
+                self._publish(queue, argument)
+
+    def close(self) -> None:
+        """Close the connection; the next `send` would open another."""
+        with self._lock:
+            self._disconnect()
+
+    def _publish(self, queue: str, argument: str) -> None:
+        try:
+            self._publish_once(queue, argument)
+        except Exception:
+            # An idle connection may have been closed by the server long ago.
+            self._disconnect()
+            try:
+                self._publish_once(queue, argument)
+            except Exception as error:
+                self._disconnect()
+                raise ClusterUnavailable(f"the broker takes no wake-ups: {error}") from error
+
+    def _publish_once(self, queue: str, argument: str) -> None:
+        if self._producer is None:
+            self._producer = self._connect()
+        identity = str(uuid.uuid4())
+        self._producer.publish(
+            ((argument,), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}),
+            routing_key=queue,
+            serializer="json",
+            correlation_id=identity,
+            headers={
+                "lang": "py", "task": LEASE_TASK, "id": identity, "root_id": identity,
+                "parent_id": None, "group": None, "retries": 0, "timelimit": [None, None],
+                "eta": None, "expires": None, "argsrepr": "()", "kwargsrepr": "{}",
+                "ignore_result": True,
+            },
+        )  # fmt: skip
+
+    def _connect(self) -> "Producer":
+        from kombu import Connection, Producer
+
+        options: dict[str, Any] = {**transport_options(self._settings), "max_retries": 0}
+        self._connection = Connection(
+            self._broker_url,
+            connect_timeout=self._settings.connect_seconds,
+            transport_options=options,
+        )
+        return Producer(self._connection.channel(), auto_declare=False)
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # It may be what failed.
+                connection.release()

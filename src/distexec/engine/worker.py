@@ -1,0 +1,57 @@
+"""Celery's worker as we run it: silent, with signals that drain, and forked by the supervisor."""
+
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from celery import platforms, signals
+from celery.apps.worker import Worker
+
+from distexec.engine import flags, logs, node
+from distexec.engine.app import make_app
+from distexec.engine.membership import Membership
+
+logger = logging.getLogger(__name__)
+
+
+class NodeWorker(Worker):
+    """A Celery worker that prints nothing and takes SIGTERM for "drain"."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Take the place of Celery's handlers, which print on the caller's terminal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, _drain)
+
+
+def _drain(number: int, frame: object) -> None:
+    node.drain()
+
+
+def run_node(membership: Membership, *, name: str, queues: Sequence[str], slots: int) -> int:
+    """Run a node in this process until it is told to stop; return its exit code."""
+    # Whoever killed the supervisor wants no more calls here; those that run may end.
+    platforms.set_pdeathsig("SIGTERM")  # type: ignore[attr-defined] # not in its stubs
+    for variable in [each for each in os.environ if each.startswith("CELERY_LOG_")]:
+        del os.environ[variable]  # Left by a worker that we are started from.
+    signals.setup_logging.connect(logs.leave_alone, weak=False)
+    app = make_app(membership)
+    logs.keep_warnings()
+    worker = NodeWorker(
+        app=app,
+        hostname=name,
+        pool_cls="prefork",
+        concurrency=flags.current.slots or slots,  # What the node that died had grown to.
+        queues=list(queues),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel=logging.getLogger("celery").level,
+    )
+    logs.keep_warnings()  # Again: in its constructor the worker asked for them.
+    logger.info("Node %s serves %s with %d slots", name, ", ".join(queues), slots)
+    worker.start()
+    logger.info("Node %s ended", name)
+    return worker.exitcode or 0

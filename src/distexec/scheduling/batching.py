@@ -1,0 +1,74 @@
+"""How many calls travel together, how many are in flight, and how many a lease takes.
+
+The tension: batches make tiny calls cheap, and make slow ones wait for each other. So each number
+follows from how long calls last, and starts at one while nobody knows.
+"""
+
+from distexec.scheduling.run_times import RunTime
+
+#: Seconds of work packed into one stream entry. An entry is taken whole, so this is how long a
+#: call may wait behind its neighbours while another lease is free.
+PACK_SECONDS = 0.001
+
+#: Seconds of work that a lease takes at a time: longer saves trips for tiny calls, and leaves less
+#: for the other leases at the end of a burst.
+TAKE_SECONDS = 0.002
+
+#: Seconds of work in flight for each lease: enough to bridge the caller's busiest moments (a
+#: garbage collection, a burst of callbacks), little enough that order and cancelling stay exact.
+FLIGHT_SECONDS = 0.05
+
+#: Calls in one stream entry at most, whatever their length: bounds the frames' size.
+MOST_PACKED = 64
+
+#: Entries that a lease takes at most at a time.
+MOST_TAKEN = 32
+
+#: Calls in flight for each that may run, whatever their length: the next is there when one ends.
+LEAST_IN_FLIGHT = 2
+
+#: Calls in flight for each lease at most.
+MOST_IN_FLIGHT = 2048
+
+
+def calls_per_entry(run_time: RunTime | None, waiting: int, leases: int) -> int:
+    """How many calls of a function to pack into one stream entry.
+
+    Args:
+        run_time: What is known of the function; ``None`` sends it alone.
+        waiting: Calls that are ready to go.
+        leases: Leases that could take them: each should find an entry.
+    """
+    if run_time is None:
+        return 1
+    fitting = int(PACK_SECONDS / max(run_time.careful, 1e-6))
+    fair = waiting // (2 * max(leases, 1))
+    return max(1, min(fitting, fair, MOST_PACKED))
+
+
+def calls_in_flight(run_time: RunTime | None, leases: int, limit: int) -> int:
+    """How many calls may be sent and unsettled at a time.
+
+    Args:
+        run_time: What is known of the next call's function.
+        leases: Leases that take calls now.
+        limit: Most calls that run at the same time, on threads of leases included.
+    """
+    least = LEAST_IN_FLIGHT * limit
+    if run_time is None:
+        return least
+    per_lease = int(FLIGHT_SECONDS / max(run_time.mean, 1e-6))
+    return max(least, min(per_lease, MOST_IN_FLIGHT) * max(leases, 1))
+
+
+def entries_to_take(entry_seconds: float | None, runners: int) -> int:
+    """How many stream entries a lease takes at a time.
+
+    Args:
+        entry_seconds: How long the lease's last entries took to run; ``None`` if unknown.
+        runners: Threads of the lease that are free to start a call each.
+    """
+    if entry_seconds is None:
+        return max(1, runners)
+    fitting = int(TAKE_SECONDS / max(entry_seconds, 1e-6))
+    return max(1, runners, min(fitting, MOST_TAKEN))

@@ -1,0 +1,44 @@
+"""How many leases an executor asks for, and when the embedded cluster grows for it."""
+
+from distexec.wire.records import Sharing
+
+#: A function that uses less of a processor than this waits more than it computes.
+COMPUTING_SHARE = 0.5
+
+#: Calls of unknown nature that waited so many seconds for a slot are given more slots.
+UNKNOWN_PATIENCE_SECONDS = 0.1
+
+
+def slots_worth_having(
+    *,
+    outstanding: int,
+    limit: int,
+    sharing: Sharing,
+    cpu_share: float | None,
+    oldest_wait: float,
+    slots: int,
+) -> int:
+    """How many slots would all have something to do for one executor.
+
+    Args:
+        outstanding: Calls that are not settled.
+        limit: Most calls of the executor that run at the same time.
+        sharing: Whether its calls may share a process.
+        cpu_share: Processor time over wall time of its calls; ``None`` before the first ended.
+        oldest_wait: Seconds that the oldest unstarted call has waited.
+        slots: Slots that the cluster has now.
+    """
+    wanted = min(outstanding, limit)
+    if sharing is Sharing.THREADS:
+        return min(wanted, slots)
+    if sharing is Sharing.LEARNED:
+        computes = cpu_share is not None and cpu_share > COMPUTING_SHARE
+        unknown = cpu_share is None and oldest_wait > UNKNOWN_PATIENCE_SECONDS
+        if not (computes or unknown):
+            return min(wanted, slots)
+    return wanted
+
+
+def wake_ups_to_send(*, wanted: int, leases: int, under_way: int) -> int:
+    """How many slots to wake: those wanted, less the leases, less the wake-ups not answered yet."""
+    return max(0, wanted - leases - under_way)

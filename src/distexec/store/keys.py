@@ -1,0 +1,84 @@
+"""The map of every key on the server: its type, what is in it, and when it goes.
+
+===================================  ======  ===================================================
+key                                  type    content; lifetime
+===================================  ======  ===================================================
+``dx:{SESSION}:session``             string  says that the caller lives;
+                                             ``session_expiry_seconds`` after its last beat
+``dx:{SESSION}:replies``             stream  sealed replies, ids by the server; trimmed when read
+``dx:{SESSION}:EXECUTOR:spec``       string  sealed `ExecutorSpec`
+``dx:{SESSION}:EXECUTOR:functions``  hash    function's digest: its sealed pickle
+``dx:{SESSION}:EXECUTOR:leases``     hash    lease: ``threads|pid|admitted|queue|node``
+``dx:{SESSION}:EXECUTOR:calls:Q``    stream  sealed batches for queue Q, ids counted by the caller;
+                                             group ``leases`` with a consumer for each lease;
+                                             an entry goes when its calls are answered
+``dx:demand:QUEUE``                  hash    ``SESSION EXECUTOR``: sealed `Demand`; a slot removes
+                                             those whose session is gone
+``dx:{nodes}:names``                 set     names of nodes that beat once
+``dx:{nodes}:NODE:record``           hash    ``frame`` and ``at``, the time of the last beat;
+                                             ``node_expiry_seconds`` after it
+``dx:{nodes}:NODE:leases``           hash    lease: ``pid SESSION EXECUTOR``; as the record
+``dx:{nodes}:NODE:commands``         stream  sealed commands; a minute
+===================================  ======  ===================================================
+
+Keys of a session live ``key_expiry_seconds`` after its last beat, or until it closes. All that one
+script touches shares a hash tag (in braces), so that a Redis Cluster can hold many sessions.
+"""
+
+from distexec.store.port import ExecutorRef
+
+#: The consumer group of every call stream.
+GROUP = "leases"
+
+#: The names of all nodes.
+NODE_NAMES = "dx:{nodes}:names"
+
+
+def session(name: str) -> str:
+    """Says that the caller lives."""
+    return f"dx:{{{name}}}:session"
+
+
+def replies(name: str) -> str:
+    """The session's reply stream."""
+    return f"dx:{{{name}}}:replies"
+
+
+def spec(ref: ExecutorRef) -> str:
+    """What leases must know of an executor."""
+    return f"dx:{{{ref.session}}}:{ref.executor}:spec"
+
+
+def functions(ref: ExecutorRef) -> str:
+    """The executor's functions."""
+    return f"dx:{{{ref.session}}}:{ref.executor}:functions"
+
+
+def leases(ref: ExecutorRef) -> str:
+    """The executor's leases."""
+    return f"dx:{{{ref.session}}}:{ref.executor}:leases"
+
+
+def calls(ref: ExecutorRef, queue: str) -> str:
+    """The executor's call stream of a queue."""
+    return f"dx:{{{ref.session}}}:{ref.executor}:calls:{queue}"
+
+
+def demand(queue: str) -> str:
+    """What executors ask of a queue."""
+    return f"dx:demand:{queue}"
+
+
+def node_record(name: str) -> str:
+    """A node's record of itself."""
+    return f"dx:{{nodes}}:{name}:record"
+
+
+def node_leases(name: str) -> str:
+    """The leases that a node's children hold."""
+    return f"dx:{{nodes}}:{name}:leases"
+
+
+def node_commands(name: str) -> str:
+    """Orders to a node."""
+    return f"dx:{{nodes}}:{name}:commands"

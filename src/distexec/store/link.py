@@ -1,0 +1,240 @@
+"""One connection to the server: commands in pipelines, scripts, errors in our words."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, NoReturn
+
+from redis import exceptions as redis_errors
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+
+from distexec.errors import ClusterError, ClusterRefused, ClusterUnavailable
+from distexec.settings import Settings
+from distexec.store.endpoint import SOCKET, TCP, TLS, Endpoint
+
+Command = tuple[Any, ...]
+
+#: Answers of a server that may do better soon.
+_PASSING = (
+    redis_errors.BusyLoadingError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.MasterDownError,
+    redis_errors.ClusterDownError,
+    redis_errors.TryAgainError,
+)
+_REFUSING = (
+    redis_errors.AuthenticationError,
+    redis_errors.AuthorizationError,
+    redis_errors.NoPermissionError,
+)
+
+
+class ServerError(ClusterError):
+    """The server answered one command with an error."""
+
+
+class _NoScript(ServerError):
+    """The server does not have a script: it was restarted."""
+
+
+class Script:
+    """A Lua script of ours, called by its digest."""
+
+    def __init__(self, name: str) -> None:
+        source = resources.files("distexec.store").joinpath("lua", f"{name}.lua")
+        self.text = source.read_bytes()
+        self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Sequence[str], *arguments: Any) -> Command:
+        """The command that runs the script."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+
+@cache
+def script(name: str) -> Script:
+    """The script in ``lua/NAME.lua``, read once."""
+    return Script(name)
+
+
+class Link:
+    """A connection that is opened when needed, and again when it broke. Thread-safe.
+
+    Args:
+        patience: Seconds that an answer may take, beyond the time that a command itself blocks.
+    """
+
+    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        self._endpoint = endpoint
+        self._patience = settings.connect_seconds
+        self._connection = _connection(endpoint, settings)
+        self._lock = threading.Lock()
+        self._is_open = False
+        #: How many times the connection was opened.
+        self.opened = 0
+
+    def run(self, *commands: Command, blocks: float = 0.0) -> list[Any]:
+        """Send *commands* at once and return their answers; an error answer is a `ServerError`.
+
+        A connection that broke is opened again, and the commands are sent again: each must be such
+        that doing it twice is doing it once.
+
+        Args:
+            blocks: Seconds that the commands may wait on the server.
+
+        Raises:
+            ClusterUnavailable: The server does not answer, or cannot do its work now.
+            ClusterRefused: It wants another password, gives no permission, or is something else.
+        """
+        if not commands:
+            return []
+        with self._lock:
+            answers = self._try_twice(commands, blocks)
+            missing = [
+                command[1]
+                for command, answer in zip(commands, answers, strict=True)
+                if isinstance(answer, _NoScript)
+            ]
+            if missing:
+                self._load(missing)
+                answers = self._try_twice(commands, blocks)
+        return answers
+
+    def call(self, *command: Any) -> Any:
+        """Send one command and return its answer.
+
+        Raises:
+            ServerError: The answer is an error.
+            ClusterError: As in `run`.
+        """
+        (answer,) = self.run(command)
+        if isinstance(answer, ServerError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.disconnect()
+            self._is_open = False
+
+    def _try_twice(self, commands: Sequence[Command], blocks: float) -> list[Any]:
+        try:
+            return self._exchange(commands, blocks)
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
+            # An idle connection may have been closed long ago: one more try, on a new one.
+            self._close()
+        try:
+            return self._exchange(commands, blocks)
+        except (redis_errors.RedisError, OSError) as error:
+            self._close()
+            self._fail(error)
+
+    def _exchange(self, commands: Sequence[Command], blocks: float) -> list[Any]:
+        connection = self._connection
+        try:
+            if not self._is_open:
+                connection.connect()
+                self._is_open = True
+                self.opened += 1
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            answers: list[Any] = []
+            for _ in commands:
+                try:
+                    answers.append(
+                        connection.read_response(
+                            disable_decoding=True, timeout=blocks + self._patience
+                        )
+                        if blocks
+                        else connection.read_response(disable_decoding=True)
+                    )
+                except redis_errors.NoScriptError as error:
+                    answers.append(_NoScript(str(error)))
+                except (*_PASSING, *_REFUSING):
+                    raise
+                except redis_errors.ResponseError as error:
+                    if "MISCONF" in str(error) or "unknown command" in str(error).lower():
+                        raise
+                    answers.append(ServerError(str(error)))
+            return answers
+        except redis_errors.ConnectionError as error:
+            self._close()
+            if isinstance(error, (*_PASSING, *_REFUSING)):
+                self._fail(error)
+            raise
+        except (redis_errors.ResponseError, redis_errors.InvalidResponse) as error:
+            self._close()
+            self._fail(error)
+        except BaseException:
+            # Also a KeyboardInterrupt: answers that were not read would be taken for others'.
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        self._connection.disconnect()
+        self._is_open = False
+
+    def _load(self, digests: Sequence[str]) -> None:
+        texts = [each.text for each in map(script, _names()) if each.digest in digests]
+        self._try_twice([("SCRIPT", "LOAD", text) for text in texts], 0.0)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        where = self._endpoint.display
+        failure: ClusterError
+        if isinstance(error, redis_errors.BusyLoadingError):
+            failure = ClusterUnavailable(f"the server at {where} is loading its data")
+        elif isinstance(error, _REFUSING):
+            failure = ClusterRefused(
+                f"the server at {where} refuses the user or password of the cluster URL: {error}"
+            )
+        elif isinstance(error, redis_errors.InvalidResponse):
+            failure = ClusterRefused(
+                f"what answers at {where} is no Redis and no Valkey (or speaks TLS: rediss://)"
+            )
+        elif "unknown command" in str(error).lower():
+            failure = ClusterRefused(
+                f"the server at {where} is no Redis >= 6.2 nor Valkey: {error}"
+            )
+        elif isinstance(error, redis_errors.ResponseError):
+            failure = ClusterUnavailable(f"the server at {where} cannot serve now: {error}")
+        else:
+            failure = ClusterUnavailable(f"the server at {where} does not answer: {error}")
+        raise failure from error
+
+
+def _names() -> list[str]:
+    folder = resources.files("distexec.store").joinpath("lua")
+    return [
+        item.name.removesuffix(".lua") for item in folder.iterdir() if item.name.endswith(".lua")
+    ]
+
+
+def _connection(endpoint: Endpoint, settings: Settings) -> Any:
+    common: dict[str, Any] = {
+        "db": endpoint.database,
+        "username": endpoint.username,
+        "password": endpoint.password,
+        "socket_timeout": settings.connect_seconds,
+        "protocol": 2,
+        "driver_info": None,
+    }
+    kind: Any = {TCP: Connection, TLS: SSLConnection, SOCKET: UnixDomainSocketConnection}
+    if endpoint.scheme == SOCKET:
+        return kind[SOCKET](path=endpoint.path, **common)
+    common |= {
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "socket_connect_timeout": settings.connect_seconds,
+        "socket_keepalive": True,
+    }
+    if endpoint.scheme == TLS:
+        common |= {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": endpoint.ssl_check_hostname,
+            "ssl_ca_certs": endpoint.ssl_ca_certs,
+            "ssl_certfile": endpoint.ssl_certfile,
+            "ssl_keyfile": endpoint.ssl_keyfile,
+        }
+    return kind[endpoint.scheme](**common)

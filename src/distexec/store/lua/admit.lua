@@ -1,0 +1,23 @@
+-- Admit a lease to an executor, unless it has enough.
+-- KEYS  1 session  2 leases
+-- ARGV  1 lease  2 pid  3 queue  4 node  5 limit of threads  6 wanted leases  7 expiry of the key, ms
+-- Returns 1 if the lease is admitted (also if it was before), 0 if not.
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
+  return 1
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return 0
+end
+local count, threads = 0, 0
+for _, record in ipairs(redis.call('HVALS', KEYS[2])) do
+  count = count + 1
+  threads = threads + tonumber(string.match(record, '^%d+'))
+end
+if count >= tonumber(ARGV[6]) or threads >= tonumber(ARGV[5]) then
+  return 0
+end
+local time = redis.call('TIME')
+local admitted = time[1] .. '.' .. string.format('%06d', time[2])
+redis.call('HSET', KEYS[2], ARGV[1], '1|' .. ARGV[2] .. '|' .. admitted .. '|' .. ARGV[3] .. '|' .. ARGV[4])
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
+return 1

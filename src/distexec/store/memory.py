@@ -1,0 +1,329 @@
+"""The store's twin inside one process: the same verbs, under one lock.
+
+A `MemoryServer` stands for the server; its three `..._store` methods open the sides of it.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from distexec.store.port import (
+    ExecutorRef,
+    Frame,
+    Held,
+    LeaseRecord,
+    NodeStatus,
+    SessionUnknown,
+)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Call entries of one executor and queue: waiting in order, or held by a lease."""
+
+    last: int = 0
+    waiting: deque[Held] = field(default_factory=deque)
+    #: Entry number to the lease that took it.
+    holders: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Executor:
+    spec: Frame | None = None
+    functions: dict[bytes, Frame] = field(default_factory=dict)
+    streams: dict[str, _Stream] = field(default_factory=dict)
+    leases: dict[str, LeaseRecord] = field(default_factory=dict)
+
+    def stream(self, queue: str) -> _Stream:
+        return self.streams.setdefault(queue, _Stream())
+
+    def threads(self) -> int:
+        return sum(lease.threads for lease in self.leases.values())
+
+
+@dataclass(slots=True)
+class _Session:
+    executors: dict[str, _Executor] = field(default_factory=dict)
+    replies: list[Frame] = field(default_factory=list)
+
+
+class MemoryServer:
+    """What callers, leases and nodes of one process share."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.sessions: dict[str, _Session] = {}
+        self.demands: dict[str, dict[ExecutorRef, Frame]] = {}
+        self.nodes: dict[str, NodeStatus] = {}
+
+    def caller_store(self, session: str) -> "MemoryCallerStore":
+        return MemoryCallerStore(self, session)
+
+    def lease_store(self, node: str, pid: int) -> "MemoryLeaseStore":
+        return MemoryLeaseStore(self, node, pid)
+
+    def executor(self, ref: ExecutorRef) -> _Executor | None:
+        session = self.sessions.get(ref.session)
+        return None if session is None else session.executors.get(ref.executor)
+
+    def threads_busy(self) -> int:
+        """Threads that leases hold now, over all executors."""
+        with self.changed:
+            return sum(
+                executor.threads()
+                for session in self.sessions.values()
+                for executor in session.executors.values()
+            )
+
+
+class MemoryCallerStore:
+    """`distexec.store.port.CallerStore` in memory."""
+
+    def __init__(self, server: MemoryServer, session: str) -> None:
+        self._server = server
+        self._name = session
+        self._interrupted = False
+
+    def open(self) -> None:
+        with self._server.changed:
+            self._server.sessions.setdefault(self._name, _Session())
+
+    def put(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        entries: Sequence[Held],
+        functions: Sequence[tuple[bytes, Frame]] = (),
+    ) -> int:
+        with self._server.changed:
+            executor = self._executor(ref)
+            executor.functions.update(functions)
+            stream = executor.stream(queue)
+            for held in entries:
+                if held.entry > stream.last:
+                    stream.last = held.entry
+                    stream.waiting.append(held)
+            self._server.changed.notify_all()
+            return len(executor.leases)
+
+    def recall(self, ref: ExecutorRef, queue: str, entries: Sequence[int]) -> list[int]:
+        wanted = set(entries)
+        with self._server.changed:
+            stream = self._executor(ref).stream(queue)
+            recalled = [held.entry for held in stream.waiting if held.entry in wanted]
+            stream.waiting = deque(held for held in stream.waiting if held.entry not in wanted)
+        return recalled
+
+    def collect(self, timeout: float) -> list[Frame]:
+        with self._server.changed:
+            self._server.changed.wait_for(self._has_something, timeout)
+            self._interrupted = False
+            session = self._server.sessions.get(self._name)
+            if session is None:
+                return []
+            frames, session.replies = session.replies, []
+            return frames
+
+    def _has_something(self) -> bool:
+        session = self._server.sessions.get(self._name)
+        return self._interrupted or session is None or bool(session.replies)
+
+    def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
+        with self._server.changed:
+            session = self._server.sessions.get(self._name)
+            if session is None:
+                raise SessionUnknown(self._name)
+            session.executors.setdefault(ref.executor, _Executor()).spec = frame
+
+    def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
+        with self._server.changed:
+            executor = self._executor(ref)
+            for function_id in function_ids:
+                executor.functions.pop(function_id, None)
+
+    def ask(self, queue: str, ref: ExecutorRef, frame: Frame | None) -> None:
+        with self._server.changed:
+            demands = self._server.demands.setdefault(queue, {})
+            if frame is None:
+                demands.pop(ref, None)
+            else:
+                demands[ref] = frame
+
+    def leases(self, ref: ExecutorRef) -> list[LeaseRecord]:
+        with self._server.changed:
+            executor = self._server.executor(ref)
+            return [] if executor is None else list(executor.leases.values())
+
+    def bury(self, ref: ExecutorRef, lease: str) -> list[tuple[str, int]]:
+        with self._server.changed:
+            executor = self._executor(ref)
+            executor.leases.pop(lease, None)
+            held = [
+                (queue, entry)
+                for queue, stream in executor.streams.items()
+                for entry, holder in stream.holders.items()
+                if holder == lease
+            ]
+            for queue, entry in held:
+                del executor.streams[queue].holders[entry]
+            self._server.changed.notify_all()
+            return held
+
+    def nodes(self) -> list[NodeStatus]:
+        with self._server.changed:
+            return list(self._server.nodes.values())
+
+    def command(self, node: str, frame: Frame) -> None:
+        """Nodes of one process take no commands: its engine starts and stops their threads."""
+
+    def beat(self, refs: Sequence[ExecutorRef]) -> float:
+        with self._server.changed:
+            if self._name not in self._server.sessions:
+                raise SessionUnknown(self._name)
+        return time.time()
+
+    def close_executor(self, ref: ExecutorRef) -> None:
+        with self._server.changed:
+            session = self._server.sessions.get(self._name)
+            if session is not None:
+                session.executors.pop(ref.executor, None)
+            for demands in self._server.demands.values():
+                demands.pop(ref, None)
+            self._server.changed.notify_all()
+
+    def interrupt(self) -> None:
+        with self._server.changed:
+            self._interrupted = True
+            self._server.changed.notify_all()
+
+    def close(self) -> None:
+        with self._server.changed:
+            self._server.sessions.pop(self._name, None)
+            for demands in self._server.demands.values():
+                for ref in [ref for ref in demands if ref.session == self._name]:
+                    del demands[ref]
+            self._server.changed.notify_all()
+
+    def _executor(self, ref: ExecutorRef) -> _Executor:
+        executor = self._server.executor(ref)
+        if executor is None:
+            raise SessionUnknown(self._name)
+        return executor
+
+
+class MemoryLeaseStore:
+    """`distexec.store.port.LeaseStore` in memory."""
+
+    def __init__(self, server: MemoryServer, node: str, pid: int) -> None:
+        self._server = server
+        self._node, self._pid = node, pid
+        self._ref = ExecutorRef("", "")
+        self._queue = self._lease = ""
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        with self._server.changed:
+            return list(self._server.demands.get(queue, {}).items())
+
+    def withdraw(self, queue: str, ref: ExecutorRef) -> None:
+        with self._server.changed:
+            self._server.demands.get(queue, {}).pop(ref, None)
+
+    def lease_count(self, ref: ExecutorRef) -> int:
+        with self._server.changed:
+            executor = self._server.executor(ref)
+            return 0 if executor is None else len(executor.leases)
+
+    def admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        with self._server.changed:
+            executor = self._server.executor(ref)
+            if executor is None or len(executor.leases) >= wanted or executor.threads() >= limit:
+                return False
+            executor.leases[lease] = LeaseRecord(
+                lease, self._node, self._pid, 1, queue, time.time()
+            )
+        self._ref, self._queue, self._lease = ref, queue, lease
+        return True
+
+    def widen(self, threads: int, limit: int) -> int:
+        with self._server.changed:
+            executor = self._server.executor(self._ref)
+            if executor is None or self._lease not in executor.leases:
+                return 0
+            record = executor.leases[self._lease]
+            free = limit - executor.threads()
+            granted = min(threads, record.threads + max(free, 0))
+            executor.leases[self._lease] = record._replace(threads=granted)
+            return granted
+
+    def spec(self) -> Frame | None:
+        with self._server.changed:
+            executor = self._server.executor(self._ref)
+            return None if executor is None else executor.spec
+
+    def function(self, function_id: bytes) -> Frame | None:
+        with self._server.changed:
+            executor = self._server.executor(self._ref)
+            return None if executor is None else executor.functions.get(function_id)
+
+    def backlog(self) -> int:
+        with self._server.changed:
+            executor = self._server.executor(self._ref)
+            return 0 if executor is None else len(executor.stream(self._queue).waiting)
+
+    def take(self, count: int, timeout: float) -> list[Held] | None:
+        with self._server.changed:
+            self._server.changed.wait_for(self._has_something, timeout)
+            executor = self._leased()
+            if executor is None:
+                return None
+            stream = executor.stream(self._queue)
+            taken: list[Held] = []
+            while stream.waiting and len(taken) < count:
+                held = stream.waiting.popleft()
+                stream.holders[held.entry] = self._lease
+                taken.append(held)
+            return taken
+
+    def _leased(self) -> _Executor | None:
+        executor = self._server.executor(self._ref)
+        return executor if executor is not None and self._lease in executor.leases else None
+
+    def _has_something(self) -> bool:
+        executor = self._leased()
+        return executor is None or bool(executor.stream(self._queue).waiting)
+
+    def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
+        with self._server.changed:
+            executor = self._leased()
+            if executor is None:
+                return False
+            for entry in finished:
+                executor.stream(self._queue).holders.pop(entry, None)
+            if frame is not None:
+                self._server.sessions[self._ref.session].replies.append(frame)
+                self._server.changed.notify_all()
+            return True
+
+    def leave(self, *, force: bool) -> bool:
+        with self._server.changed:
+            executor = self._leased()
+            if executor is None:
+                return True
+            if executor.stream(self._queue).waiting and not force:
+                return False
+            del executor.leases[self._lease]
+            return True
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,155 @@
+"""`distexec.store.port.LeaseStore` on Redis or Valkey."""
+
+import os
+from collections.abc import Sequence
+
+from distexec.settings import Settings
+from distexec.store import keys
+from distexec.store.endpoint import Endpoint
+from distexec.store.link import Link, ServerError, script
+from distexec.store.port import ExecutorRef, Frame, Held
+
+
+class RedisLeaseStore:
+    """One slot's side: a connection that waits for calls, and one for everything else."""
+
+    def __init__(self, endpoint: Endpoint, node: str, settings: Settings) -> None:
+        self._node, self._pid = node, os.getpid()
+        self._key_expiry = round(settings.key_expiry_seconds * 1000)
+        self._node_expiry = round(settings.node_expiry_seconds * 1000)
+        self._link = Link(endpoint, settings)
+        self._taker = Link(endpoint, settings)
+        self._ref = ExecutorRef("", "")
+        self._lease = self._leases = self._calls = self._replies = ""
+        #: Entries taken and not finished.
+        self._held: set[int] = set()
+        self._opened = 0
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        fields = self._link.call("HGETALL", keys.demand(queue))
+        found = []
+        for field, frame in zip(fields[::2], fields[1::2], strict=True):
+            session, _, executor = field.decode(errors="replace").partition(" ")
+            found.append((ExecutorRef(session, executor), frame))
+        alive = self._link.run(*(("EXISTS", keys.session(ref.session)) for ref, _ in found))
+        for (ref, _), lives in zip(found, alive, strict=True):
+            if not lives:
+                self.withdraw(queue, ref)
+        return [pair for pair, lives in zip(found, alive, strict=True) if lives]
+
+    def withdraw(self, queue: str, ref: ExecutorRef) -> None:
+        self._link.call("HDEL", keys.demand(queue), f"{ref.session} {ref.executor}")
+
+    def lease_count(self, ref: ExecutorRef) -> int:
+        return int(self._link.call("HLEN", keys.leases(ref)))
+
+    def admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        # The node first: its death must find every lease, and an unused note does no harm.
+        register = script("register").call(
+            [keys.node_leases(self._node)],
+            *(lease, f"{self._pid} {ref.session} {ref.executor}"),
+            *("" if share is None else share, self._node_expiry),
+        )
+        if not self._link.call(*register):
+            return False
+        admit = script("admit").call(
+            [keys.session(ref.session), keys.leases(ref)],
+            *(lease, self._pid, queue, self._node, limit, wanted, self._key_expiry),
+        )
+        if not self._link.call(*admit):
+            self._link.call("HDEL", keys.node_leases(self._node), lease)
+            return False
+        self._ref, self._lease, self._held = ref, lease, set()
+        self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
+        self._replies = keys.replies(ref.session)
+        self._opened = self._taker.opened
+        return True
+
+    def widen(self, threads: int, limit: int) -> int:
+        return int(
+            self._link.call(*script("widen").call([self._leases], self._lease, threads, limit))
+        )
+
+    def spec(self) -> Frame | None:
+        frame: Frame | None = self._link.call("GET", keys.spec(self._ref))
+        return frame
+
+    def function(self, function_id: bytes) -> Frame | None:
+        frame: Frame | None = self._link.call("HGET", keys.functions(self._ref), function_id)
+        return frame
+
+    def backlog(self) -> int:
+        length, pending = self._link.run(
+            ("XLEN", self._calls), ("XPENDING", self._calls, keys.GROUP)
+        )
+        if isinstance(pending, ServerError):  # The stream is gone.
+            return 0
+        return max(0, int(length) - int(pending[0]))
+
+    def take(self, count: int, timeout: float) -> list[Held] | None:
+        if self._opened != self._taker.opened:
+            lost = self._take_again()
+            self._opened = self._taker.opened
+            if lost:
+                return lost
+        entries, alive = self._taker.run(
+            (
+                *("XREADGROUP", "GROUP", keys.GROUP, self._lease, "COUNT", count),
+                *("BLOCK", max(1, round(timeout * 1000)), "STREAMS", self._calls, ">"),
+            ),
+            ("HEXISTS", self._leases, self._lease),
+            blocks=timeout,
+        )
+        if not alive or isinstance(entries, ServerError):  # The stream went with its executor.
+            return None
+        return self._receive(entries)
+
+    def _take_again(self) -> list[Held]:
+        """What was taken over a connection that broke before the answer was read."""
+        entries = self._taker.call(
+            *("XREADGROUP", "GROUP", keys.GROUP, self._lease, "STREAMS", self._calls, "0")
+        )
+        return self._receive(entries)
+
+    def _receive(self, answer: object) -> list[Held]:
+        if not isinstance(answer, list) or not answer:
+            return []
+        taken = []
+        for identity, fields in answer[0][1]:
+            entry = int(identity.partition(b"-")[0])
+            # An entry without fields was deleted while it was held.
+            if entry not in self._held and fields:
+                self._held.add(entry)
+                taken.append(Held(entry, fields[1]))
+        return taken
+
+    def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
+        command = script("reply").call(
+            [self._leases, self._calls, self._replies],
+            *(self._lease, frame or b"", *(f"{entry}-0" for entry in finished)),
+        )
+        heard = bool(self._link.call(*command))
+        self._held.difference_update(finished)
+        return heard
+
+    def leave(self, *, force: bool) -> bool:
+        command = script("leave").call(
+            [self._leases, self._calls], self._lease, "1" if force else "0"
+        )
+        if not self._link.call(*command):
+            return False
+        self._link.call("HDEL", keys.node_leases(self._node), self._lease)
+        return True
+
+    def close(self) -> None:
+        self._link.close()
+        self._taker.close()

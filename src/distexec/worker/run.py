@@ -1,0 +1,97 @@
+"""Runs one call: from its envelope to its outcome. Everything that goes wrong is an outcome."""
+
+import asyncio
+import contextlib
+import inspect
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from distexec.errors import CallUnpickleError, ModuleMissing, PayloadTooLarge
+from distexec.wire.exceptions import pack_exception
+from distexec.wire.records import Envelope, Reply, ReplyKind
+from distexec.wire.values import pack_result, unpack_arguments, unpack_function
+
+#: Functions that a process keeps of one executor. A program that makes a lambda per call would
+#: otherwise fill the workers' memory.
+MOST_FUNCTIONS = 512
+
+
+class Functions:
+    """The functions of one executor in this process, unpickled once each."""
+
+    def __init__(self, fetch: Callable[[bytes], bytes | memoryview | None]) -> None:
+        self._fetch = fetch
+        self._known: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+
+    def get(self, function_id: bytes) -> Callable[..., Any] | None:
+        """The function; ``None`` if the store does not have it.
+
+        Raises:
+            CallUnpickleError: It cannot be unpickled here.
+        """
+        known = self._known.get(function_id)
+        if known is not None:
+            return known
+        data = self._fetch(function_id)
+        if data is None:
+            return None
+        function = self._known[function_id] = unpack_function(data)
+        if len(self._known) > MOST_FUNCTIONS:
+            self._known.popitem(last=False)
+        return function
+
+
+def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: float) -> Reply:
+    """Run *call* in this thread and return its last reply. Raises nothing."""
+    started, cpu_started = time.monotonic(), time.thread_time()
+    kind = ReplyKind.DONE
+    payload: bytes = b""
+    try:
+        try:
+            function = functions.get(call.function_id)
+            if function is None:
+                return Reply(call.number, ReplyKind.UNKNOWN_FUNCTION, call.attempt, 0.0, 0.0, b"")
+            args, kwargs = unpack_arguments(call.payload)
+        except CallUnpickleError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and cause.name:
+                raise ModuleMissing(cause.name, node) from cause
+            raise
+        # The user's function runs here.
+        result = function(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+        del args, kwargs, function
+        payload = pack_result(result)
+        del result
+        if len(payload) > max_payload:
+            raise PayloadTooLarge(
+                f"the result is {len(payload):,} bytes when pickled, and the limit is "
+                f"{int(max_payload):,} (DISTEXEC_MAX_PAYLOAD_BYTES): store it and return its path"
+            )
+    except BaseException as error:
+        kind = ReplyKind.FAILED
+        payload = pack_exception(_without_our_frames(error))
+    _flush_output()
+    run_seconds = time.monotonic() - started
+    cpu_seconds = time.thread_time() - cpu_started
+    return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
+
+
+def _without_our_frames(error: BaseException) -> BaseException:
+    """Let the traceback begin where the user's code does."""
+    traceback = error.__traceback__
+    if traceback is not None and traceback.tb_next is not None:
+        error.__traceback__ = traceback.tb_next
+    return error
+
+
+def _flush_output() -> None:
+    """What a call printed is out before its reply leaves. A broken stream is the user's."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(Exception):
+                stream.flush()

@@ -1,0 +1,184 @@
+"""What a slot does with a wake-up: finds an executor that wants it, and serves it as a lease."""
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from distexec.errors import DistexecError
+from distexec.settings import Settings
+from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.wire import places
+from distexec.wire.codec import encode_replies
+from distexec.wire.records import WIRE_VERSION, Demand, ExecutorSpec, Reply, ReplyKind
+from distexec.wire.seal import Direction, Seal
+from distexec.wire.values import unpack_result
+from distexec.worker import logs
+from distexec.worker.lease import Lease
+from distexec.worker.surroundings import prepare
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a busy lease keeps its slot while executors without any lease wait.
+SLICE_SECONDS = 1.0
+
+
+def pack_demand(demand: Demand) -> bytes:
+    """Write *demand* as the body of its frame."""
+    return json.dumps(demand._asdict()).encode()
+
+
+class Slot:
+    """One slot of a node: a child process, or a thread of the in-memory twin.
+
+    Args:
+        share: Most leases that the node may hold at a time; ``None`` for no limit.
+        should_yield: Whether the node wants its slot back.
+        forward_logs: Send logging records to the callers; not where both share a process.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        store: LeaseStore,
+        *,
+        node: str,
+        seal: Seal,
+        settings: Settings,
+        share: int | None = None,
+        should_yield: Callable[[], bool] = lambda: False,
+        forward_logs: bool = True,
+    ) -> None:
+        self._queue, self._store = queue, store
+        self._node, self._seal, self._settings, self._share = node, seal, settings, share
+        self._node_wants_it = should_yield
+        self._forward_logs = forward_logs
+        self._slice_started = 0.0
+        self._looked_at = 0.0
+        #: Whether the process must be replaced before it serves again.
+        self.worn_out = False
+
+    def serve(self) -> bool:
+        """Serve executors until none wants this slot. Raises nothing.
+
+        Returns:
+            Whether the child process must be replaced, since an executor limits the calls in it.
+        """
+        try:
+            while not self.worn_out and not self._node_wants_it() and self._serve_one():
+                pass
+        except DistexecError as error:
+            logger.warning("A slot of queue %s gives up: %s", self._queue, error)
+        except Exception:
+            logger.exception("A slot of queue %s gives up", self._queue)
+        return self.worn_out
+
+    def _serve_one(self) -> bool:
+        """Serve the first executor that admits this slot; False if none does."""
+        demands = self._demands()
+        secrets.SystemRandom().shuffle(demands)
+        demands.sort(key=lambda pair: self._store.lease_count(pair[0]))
+        return any(self.serve_executor(ref, demand.limit, demand.wanted) for ref, demand in demands)
+
+    def serve_executor(self, ref: ExecutorRef, limit: int, wanted: int) -> bool:
+        """Serve one executor as a lease; False if it does not admit another."""
+        lease = secrets.token_hex(6)
+        admitted = self._store.admit(
+            ref, self._queue, lease, limit=limit, wanted=wanted, share=self._share
+        )
+        if not admitted:
+            return False
+        self._slice_started = time.monotonic()
+        spec = self._spec(ref)
+        failure = None if spec is None else prepare(ref, spec)
+        if spec is None or failure is not None:
+            if failure is not None:
+                self._report_broken(ref, failure)
+            self._store.leave(force=True)
+            return False
+        if self._forward_logs:
+            logs.forward(spec.log_level)
+        work = Lease(
+            self._store,
+            ref,
+            self._queue,
+            spec,
+            node=self._node,
+            seal=self._seal,
+            settings=self._settings,
+            others_wait=lambda: self._others_wait(ref),
+            should_yield=lambda: self._should_yield(ref),
+        )
+        work.run()
+        if spec.calls_per_child is not None:
+            self.worn_out = work.calls_run >= spec.calls_per_child
+        return True
+
+    def _demands(self) -> list[tuple[ExecutorRef, Demand]]:
+        """The demands on this queue that this process can serve."""
+        found = []
+        for ref, frame in self._store.demands(self._queue):
+            place = places.demand(self._queue, ref.session, ref.executor)
+            try:
+                body = self._seal.open(Direction.CONTROL, place, frame)
+                demand = Demand(**json.loads(bytes(body)))
+            except (DistexecError, ValueError, TypeError) as error:
+                logger.warning("A demand on queue %s is put aside: %s", self._queue, error)
+                self._store.withdraw(self._queue, ref)
+                continue
+            if demand.python == places.PYTHON and demand.wire == WIRE_VERSION:
+                found.append((ref, demand))
+        return found
+
+    def _others_wait(self, ref: ExecutorRef) -> bool:
+        """Whether another executor has no lease at all."""
+        return any(
+            other != ref and not self._store.lease_count(other) for other, _ in self._demands()
+        )
+
+    def _should_yield(self, ref: ExecutorRef) -> bool:
+        if self._node_wants_it():
+            return True
+        now = time.monotonic()
+        if now - self._slice_started < SLICE_SECONDS or now - self._looked_at < SLICE_SECONDS:
+            return False
+        self._looked_at = now
+        return self._others_wait(ref)
+
+    def _spec(self, ref: ExecutorRef) -> ExecutorSpec | None:
+        frame = self._store.spec()
+        if frame is None:
+            return None
+        place = places.spec(ref.session, ref.executor)
+        spec = unpack_result(self._seal.open(Direction.STORED, place, frame))
+        return spec if isinstance(spec, ExecutorSpec) else None
+
+    def _report_broken(self, ref: ExecutorRef, failure: bytes) -> None:
+        reply = Reply(int(ref.executor), ReplyKind.BROKEN, 0, 0.0, 0.0, failure)
+        replies = encode_replies([reply])
+        frame = self._seal.seal(Direction.REPLY, places.reply(ref.session), replies)
+        self._store.reply(frame, ())
+
+
+def serve(
+    queue: str,
+    *,
+    store: LeaseStore,
+    node: str,
+    seal: Seal,
+    settings: Settings,
+    share: int | None = None,
+    should_yield: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Answer one wake-up for *queue*: see `Slot` and `Slot.serve`."""
+    slot = Slot(
+        queue,
+        store,
+        node=node,
+        seal=seal,
+        settings=settings,
+        share=share,
+        should_yield=should_yield,
+    )
+    return slot.serve()

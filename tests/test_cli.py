@@ -1,0 +1,306 @@
+"""The `distexec` command does its work, or says in one line why not, and never shows a secret."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from conftest import eventually
+from distexec.engine.local import LocalCluster
+from distexec.version import __version__
+from distexec.wire import secret
+
+#: A server that nobody runs: port 1 of this machine.
+NOBODY = "redis://127.0.0.1:1"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without keys, and an environment without a cluster."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("DISTEXEC_URL", "DISTEXEC_SECRET", "DISTEXEC_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster to look at; its node is up."""
+    with LocalCluster(1) as made:
+        eventually(lambda: distexec("ping", "--cluster", made.url).returncode == 0, timeout=20.0)
+        yield made
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "distexec", *arguments]
+
+
+def distexec(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts a command that stays; what a failed test leaves is ended."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> "subprocess.Popen[str]":
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command(*arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+            stack.callback(process.terminate)
+            return process
+
+        yield start
+
+
+def test_version() -> None:
+    """The first thing that a bug report is asked for."""
+    assert distexec("--version").stdout == f"distexec {__version__}\n"
+
+
+def test_help_names_every_command() -> None:
+    """And is quick: nothing of the cluster is imported for it."""
+    script = (
+        "import sys\nfrom distexec.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: print(sorted({'celery', 'kombu', 'redis'} & set(sys.modules)))"
+    )
+
+    text = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+
+    for name in ("worker", "local", "keygen", "ping"):
+        assert f"\n  {name} " in text
+    assert text.endswith("[]\n")
+
+
+def test_no_command_shows_the_help() -> None:
+    """It is what people try first; a script that does so made a mistake."""
+    done = distexec()
+
+    assert done.returncode == 2
+    assert "Usage: distexec" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["wroker"], "No such command 'wroker'"),
+        (["worker", "--slots", "0"], "'--slots': 0 is not in the range"),
+        (["worker", "--slots", "many"], "'--slots'"),
+        (["worker", "--queues", "a,,b"], "'' is no name"),
+        (["worker", "--queues", "a b"], "'a b' is no name"),
+        (["worker", "--queues", "x" * 65], "is no name"),
+        (["worker", "--name", "a/b", "--cluster", NOBODY], "'a/b' is no name"),
+        (["worker", "--log-level", "loud"], "'--log-level'"),
+        (["worker", "--cluster", "http://localhost"], "must begin with redis://"),
+        (["worker", "--cluster", "redis://10.1.2.3"], "allow_plaintext=true"),
+        (["worker"], "--cluster URL, or set DISTEXEC_URL"),
+        (["ping"], "--cluster URL, or set DISTEXEC_URL"),
+        (["ping", "--cluster", "redis://localhost:x"], "port"),
+        (["local", "--workers", "-1"], "'--workers'"),
+        (["keygen", "--path", "x"], "No such option"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_code_2(
+    home: Path, arguments: list[str], said: str
+) -> None:
+    """Service managers and people read it: no traceback, no page of usage."""
+    done = distexec(*arguments)
+
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("distexec: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+
+
+def test_setting_that_cannot_be_read_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are environment variables, where a typing error is easily made."""
+    monkeypatch.setenv("DISTEXEC_BEAT_SECONDS", "often")
+
+    done = distexec("ping", "--cluster", NOBODY)
+
+    assert done.returncode == 2
+    assert "DISTEXEC_BEAT_SECONDS must be a number" in done.stderr
+
+
+def test_worker_without_a_secret_does_not_start(home: Path) -> None:
+    """It would run whatever anybody writes to the server."""
+    done = distexec("worker", "--cluster", NOBODY)
+
+    assert done.returncode == 1
+    assert "distexec keygen" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_server_that_does_not_answer_is_named(home: Path) -> None:
+    """Within the connection's time limit, and with the address that was tried."""
+    done = distexec("ping", "--cluster", f"{NOBODY}/3")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("distexec: the server at redis://127.0.0.1:1/3 does not answer")
+
+
+# Keys.
+
+
+def test_keygen_writes_a_private_file_and_prints_no_secret(home: Path) -> None:
+    """Terminals are logged, and shown to others."""
+    done = distexec("keygen")
+
+    path = home / ".config/distexec/secret.key"
+    (key,) = secret.read(path)
+    assert done.returncode == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(key) == 32
+    assert secret.to_text(key) not in done.stdout + done.stderr
+    assert str(path) in done.stderr
+
+
+def test_keygen_never_overwrites(home: Path) -> None:
+    """A running cluster would lose its callers."""
+    path = home / "key"
+    distexec("keygen", "--file", str(path))
+    before = path.read_bytes()
+
+    done = distexec("keygen", "--file", str(path))
+
+    assert done.returncode == 1
+    assert f"{path} exists already" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_rotation_signs_with_a_new_secret_and_accepts_the_old(home: Path) -> None:
+    """Callers and nodes get the new file one after the other, while calls go on."""
+    path = home / "key"
+    distexec("keygen", "--file", str(path))
+    old = secret.read(path)
+
+    done = distexec("keygen", "--file", str(path), "--rotate")
+
+    new = secret.read(path)
+    assert done.returncode == 0
+    assert new[1:] == old
+    assert new[0] not in old
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(home) == ["key"]
+
+
+def test_rotation_needs_a_secret(home: Path) -> None:
+    """A wrong path must not make a key that nobody uses."""
+    done = distexec("keygen", "--file", str(home / "other"), "--rotate")
+
+    assert done.returncode == 1
+    assert os.listdir(home) == []
+
+
+def test_keygen_prints_the_secret_when_asked(home: Path) -> None:
+    """For ``DISTEXEC_SECRET``, in a vault or a container's environment."""
+    done = distexec("keygen", "--print")
+
+    assert secret.from_text(done.stdout.strip()) == secret.load()
+
+
+# Clusters.
+
+
+def test_ping_tells_server_and_nodes(home: Path, cluster: LocalCluster) -> None:
+    """Is it up, and is it mine? Without Celery's remote control, which is off."""
+    done = distexec("ping", "--cluster", cluster.url)
+
+    server, node = done.stdout.splitlines()
+    assert server.startswith(f"{cluster.url}: valkey 9.")
+    assert node.startswith(f"{cluster.node}: serving, 1 slots for distexec; Python 3.")
+    assert done.returncode == 0
+
+
+def test_ping_takes_the_cluster_from_the_environment(
+    home: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As executors do."""
+    monkeypatch.setenv("DISTEXEC_URL", cluster.url)
+
+    assert distexec("ping").returncode == 0
+
+
+def test_ping_tells_a_foreign_secret(
+    home: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual mistake after a rotation, or with two clusters: the key ids show it."""
+    monkeypatch.setenv("DISTEXEC_SECRET", secret.to_text(secret.generate()))
+
+    done = distexec("ping", "--cluster", cluster.url)
+
+    assert "its record is refused (key id: signed with secret " in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_local_prints_its_url_and_ends_clean(
+    home: Path, start: Any, number: signal.Signals
+) -> None:
+    """``distexec local &`` in a shell, or under a service manager."""
+    process = start("local", "--workers", "1")
+    line = process.stdout.readline()
+    path = Path(line.removeprefix("export DISTEXEC_URL=redis+socket://").strip())
+    assert path.is_socket()
+
+    process.send_signal(number)
+
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    assert not path.parent.exists()
+
+
+def test_local_that_is_lost_says_why(home: Path, start: Any) -> None:
+    """It must not look as if it were still there."""
+    process = start("local", "--workers", "1")
+    url = process.stdout.readline().partition("redis+socket://")[2].strip()
+
+    for each in psutil.Process(process.pid).children():
+        if f"unixsocket:{url}" in " ".join(each.cmdline()):
+            each.kill()
+
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert errors.startswith("distexec: the embedded cluster's server (pid ")
+    assert "killed by SIGKILL" in errors
+
+
+def test_worker_joins_a_cluster_and_leaves_it(
+    home: Path, start: Any, cluster: LocalCluster
+) -> None:
+    """The second machine of a cluster, with queues and a name of its own."""
+    process = start(
+        "worker", "--cluster", cluster.url, "--queues", "gpu,cpu", "--slots", "1", "--name", "two"
+    )
+
+    def nodes() -> str:
+        return distexec("ping", "--cluster", cluster.url).stdout
+
+    eventually(lambda: "1 slots for cpu, gpu" in nodes(), timeout=20.0)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    eventually(lambda: "gpu" not in nodes())
