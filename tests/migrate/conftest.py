@@ -14,6 +14,12 @@ from distexec.migrate.records import FileReport, apply_edits
 from distexec.migrate.text import Source
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what --write remembers for --revert out of the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def examine() -> Examine:
     """Rewrite one module in memory; give back its new text and the report."""

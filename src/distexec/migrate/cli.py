@@ -21,6 +21,7 @@ from distexec.migrate.report.model import Summary
 from distexec.migrate.rules import RULES
 from distexec.migrate.run import Outcome, Run
 from distexec.migrate.text import Source, Unreadable
+from distexec.migrate.undo import remember
 
 _EPILOG = """\
 exit codes: 0 nothing to do, or all written; 1 changes or findings are left; 2 wrong use;
@@ -174,6 +175,8 @@ def _stdin(given: argparse.Namespace, options: Options, advice: Advice | None) -
     summary = Summary(outcome.reports, outcome.sources, options, 1, written=given.write)
     if given.write:
         new = raw if source is None else source.encode(apply_edits(source.text, report.edits))
+        if source is not None and report.edits and not options.revert:
+            remember(raw, new)
         sys.stdout.buffer.write(new)
         sys.stdout.flush()
         print(text.render(summary), file=sys.stderr)
@@ -212,6 +215,9 @@ def _write(outcome: Outcome, summary: Summary) -> None:
     try:
         write_all(changes)
         summary.written = True
+        if not summary.options.revert:
+            for change in changes.values():
+                remember(change.old, change.new)
     except WriteFailed as failure:
         culprit = (
             next((r for r in outcome.reports if r.path == failure.path), None) or summary.changed[0]

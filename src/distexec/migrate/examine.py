@@ -30,6 +30,7 @@ from distexec.migrate.rules.base import Case
 from distexec.migrate.rules.handling import NO_COUNTERPART, TERMINATED, TYPETEST, class_findings
 from distexec.migrate.syntax import parse
 from distexec.migrate.text import Source, Unreadable
+from distexec.migrate.undo import recall
 from distexec.migrate.values import Values
 
 _NEEDLES = re.compile(NEEDLES)
@@ -56,7 +57,7 @@ def examine_file(
     try:
         module = project.add(source)
         if options.revert:
-            report.edits = revert(module)
+            report.edits = _original(source) or revert(module)
         else:
             _examine(report, module, project, options, consumers, advice)
         if report.edits:
@@ -69,6 +70,14 @@ def examine_file(
         report.error = f"left alone: {type(error).__name__}: {error}"
         report.edits, report.sites, report.findings = [], [], []
     return report
+
+
+def _original(source: Source) -> list[Edit]:
+    """One edit back to what the file was, if it still is as we wrote it."""
+    before = recall(source.encode(source.text))
+    if before is None:
+        return []
+    return [Edit(0, len(source.text), Source.decode(source.path, before).text)]
 
 
 def _examine(

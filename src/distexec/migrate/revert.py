@@ -1,6 +1,7 @@
 """The way back: distexec's names for ``concurrent.futures`` become the standard library's again."""
 
 import ast
+import re
 
 from distexec.migrate.catalog import MIRRORED
 from distexec.migrate.imports import (
@@ -13,7 +14,11 @@ from distexec.migrate.imports import (
 )
 from distexec.migrate.project import Module
 from distexec.migrate.records import Edit
+from distexec.migrate.rewrite import is_annotation
 from distexec.migrate.scopes import Binding, Scope
+
+
+_IN_STRING = re.compile(r"\b(distexec)\.(\w+)")
 
 
 def revert(module: Module) -> list[Edit]:
@@ -43,9 +48,6 @@ def revert(module: Module) -> list[Edit]:
 def _from_import(statement: ast.ImportFrom, module: Module) -> list[Edit]:
     ours = {alias for alias in statement.names if alias.name in MIRRORED}
     if len(ours) == len(statement.names):
-        merged = _rejoin(statement, module)
-        if merged is not None:
-            return merged
         edit = swap_module(statement, module, "concurrent.futures")
         return [edit] if edit else []
     if not ours:
@@ -55,10 +57,6 @@ def _from_import(statement: ast.ImportFrom, module: Module) -> list[Edit]:
         *drop_aliases(statement, ours, module),
         add_after(statement, module, from_import(kept, "concurrent.futures")),
     ]
-
-
-def _rejoin(statement: ast.ImportFrom, module: Module) -> list[Edit] | None:
-    return None
 
 
 def _import(
@@ -88,7 +86,26 @@ def _import(
         edits.append(_remove_line(statement, module))
     else:
         edits.append(Edit(module.start(alias), module.end(alias), "concurrent.futures"))
+        edits += _strings(module)
     return edits
+
+
+def _strings(module: Module) -> list[Edit]:
+    """String annotations that name distexec."""
+    return [
+        Edit(
+            module.start(node) + match.start(),
+            module.start(node) + match.end(1),
+            "concurrent.futures",
+        )
+        for node in module.names.parent
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and "distexec." in node.value
+        if is_annotation(node, module.names.parent)
+        for match in _IN_STRING.finditer(module.text(node))
+        if match[2] in MIRRORED
+    ]
 
 
 def _existing(attr: str, use: ast.Name, module: Module) -> str | None:

@@ -269,9 +269,9 @@ class Rewriter:
             self.out.edits.append(
                 Edit(self.module.start(node), self.module.end(node.value), self.prefix)
             )
-        for node in self._strings():
-            start = self.module.start(node)
-            text = self.module.text(node)
+        for quoted in self._strings():
+            start = self.module.start(quoted)
+            text = self.module.text(quoted)
             for match in _IN_STRING.finditer(text):
                 end = start + match.start(1) - 1
                 self.out.edits.append(Edit(start + match.start(), end, self.prefix))
@@ -288,7 +288,7 @@ class Rewriter:
                 and isinstance(node.value, str)
                 and "concurrent.futures." in node.value
             ):
-                if _is_annotation(node, self.names.parent):
+                if is_annotation(node, self.names.parent):
                     found.append(node)
         return found
 
@@ -380,7 +380,8 @@ def _is_mirrored(target: str) -> bool:
     return head == "concurrent.futures" and tail in MIRRORED
 
 
-def _is_annotation(node: ast.AST, parent: dict[ast.AST, ast.AST]) -> bool:
+def is_annotation(node: ast.AST, parent: dict[ast.AST, ast.AST]) -> bool:
+    """Whether *node* is, or lies in, an annotation."""
     child, up = node, parent.get(node)
     while up is not None and not isinstance(up, ast.stmt):
         if isinstance(up, ast.arg):
