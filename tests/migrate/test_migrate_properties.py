@@ -87,6 +87,7 @@ def rewrite(raw: bytes, **options: bool) -> bytes:
     return source.encode(apply_edits(source.text, report.edits))
 
 
+@settings(deadline=None)
 @given(raw=modules(), unsafe=st.booleans())
 def test_the_output_parses_and_is_a_fixed_point(raw: bytes, unsafe: bool) -> None:
     """One pass is enough, whatever the module looks like."""
@@ -96,6 +97,7 @@ def test_the_output_parses_and_is_a_fixed_point(raw: bytes, unsafe: bool) -> Non
     assert rewrite(once, unsafe=unsafe) == once
 
 
+@settings(deadline=None)
 @given(raw=modules())
 def test_only_lines_that_name_the_library_change(raw: bytes) -> None:
     """Every other line is byte for byte the same, and no comment is lost."""
@@ -111,6 +113,7 @@ def test_only_lines_that_name_the_library_change(raw: bytes) -> None:
     assert sorted(comments.findall(raw)) == sorted(comments.findall(once))
 
 
+@settings(deadline=None)
 @given(raw=modules())
 def test_nothing_unused_is_imported(raw: bytes) -> None:
     """An import that the rewrite left or added without a use would be our litter."""
@@ -125,7 +128,7 @@ def test_nothing_unused_is_imported(raw: bytes) -> None:
     assert unused(once) <= unused(raw)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=modules())
 def test_write_then_revert_gives_the_original_bytes(raw: bytes, tmp_path: Path, command: Command) -> None:
     """Trying the tool costs nothing."""
