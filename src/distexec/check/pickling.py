@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 try:
-    from cloudpickle import CloudPickler as _Pickler
+    from cloudpickle import CloudPickler as _Pickler  # type: ignore[import-untyped]  # has no types
 except ImportError:  # the checker also serves programs that have only the standard library
     _Pickler = pickle.Pickler
 

@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from distexec.migrate.catalog import CALL_EFFECTS, METHOD_EFFECTS, MUTATORS, canonical
 from distexec.migrate.project import Definition, Module, Project, own_nodes, root_name
@@ -42,8 +41,16 @@ class Effect:
         return line
 
 
-#: A call, what it runs, and whether on an object of the caller's own.
-_Callee: TypeAlias = tuple[ast.Call, Definition, bool]
+@dataclass(frozen=True, slots=True)
+class _Callee:
+    """A call, or the reading of a property, and what it runs."""
+
+    node: ast.expr
+    definition: Definition
+    #: It is a method of an object that the caller made, or was given.
+    is_private: bool
+    #: The parameter that holds the object, if it was given.
+    parameter: str = ""
 
 
 class Effects:
@@ -71,10 +78,21 @@ class Effects:
                 if not chain or effect.kind not in hidden:
                     found.append(replace(effect, chain=chain))
             if len(chain) < _MAX_DEPTH:
-                for call, callee, private in calls:
-                    step = f"{callee.name}() called from {current.name}() line {call.lineno}"
-                    pending.append((callee, (*chain, step), private or is_private))
+                for call in calls:
+                    callee = call.definition
+                    step = f"{callee.name}() called from {current.name}() line {call.node.lineno}"
+                    if call.parameter and not chain:
+                        found += self._on_parameter(call, step)
+                    pending.append((callee, (*chain, step), call.is_private or is_private))
         return found
+
+    def _on_parameter(self, call: _Callee, step: str) -> Iterator[Effect]:
+        """A method that changes its object, called on an object that the submitted one was given."""
+        for effect in self._read(call.definition)[0]:
+            if effect.kind == "attribute-write":
+                yield replace(
+                    effect, kind="argument-write", parameter=call.parameter, chain=(step,)
+                )
 
     def _read(self, definition: Definition) -> tuple[list[Effect], list[_Callee]]:
         known = self._direct.get(definition.node)
@@ -149,11 +167,20 @@ class _Reader:
 
     def _filled_at_run_time(self, name: str, home: Scope) -> bool:
         """Whether another function assigns the global with a ``global`` statement."""
+        bindings = home.bindings.get(name, ())
         writers = {
             binding.scope.node
-            for binding in home.bindings.get(name, ())
+            for binding in bindings
             if binding.scope.parent is not None and binding.kind in ("assign", "augment")
         }
+        if any(_is_empty(binding.value) for binding in bindings):
+            for use in self.names.names_of(name, home):
+                up = self.names.parent.get(use)
+                mutates = isinstance(up, ast.Attribute) and up.attr in MUTATORS
+                stores = isinstance(up, ast.Subscript) and not isinstance(up.ctx, ast.Load)
+                writer = self.names.enclosing_function(use)
+                if writer is not None and (mutates or stores):
+                    writers.add(writer)
         return bool(writers) and self.function not in writers
 
     def _is_own(self, home: Scope) -> bool:
@@ -184,6 +211,7 @@ class _Reader:
             yield from self._write(node.value, node)
             return
         if isinstance(node.value, ast.Name) and node.value.id == self.receiver:
+            self._property(node)
             if isinstance(self.names.parent.get(node), ast.Attribute | ast.Call | ast.withitem):
                 for value in self.values.of(node, self.module):
                     if value.is_resource:
@@ -196,6 +224,14 @@ class _Reader:
             ) and not isinstance(up.ctx, ast.Load)
             if not writes:
                 yield self._effect("environment-read", "os.environ", node)
+
+    def _property(self, node: ast.Attribute) -> None:
+        """Reading a property runs it."""
+        callee = self.values.callee(node, self.module)
+        if callee is not None and isinstance(callee.node, ast.FunctionDef):
+            marks = {callee.module.text(m).rpartition(".")[2] for m in callee.node.decorator_list}
+            if marks & {"property", "cached_property"}:
+                self.calls.append(_Callee(node, callee, False))
 
     def _write(self, base: ast.expr, node: ast.AST, *, by: str = "") -> Iterator[Effect]:
         """Something in *base* changes: whose is it?"""
@@ -338,7 +374,19 @@ class _Reader:
             yield from self._write(node.args[0], node)
         callee = self.values.callee(node.func, self.module)
         if callee is not None and not isinstance(callee.node, ast.ClassDef):
-            self.calls.append((node, callee, self._is_private(node.func)))
+            private = self._is_private(node.func)
+            root = root_name(node.func)
+            given = private and root is not None and self._is_parameter(root)
+            name = root.id if given and root is not None else ""
+            self.calls.append(_Callee(node, callee, private, name))
+        elif callee is None and isinstance(node.func, ast.Name) and self._is_parameter(node.func):
+            yield self._effect("runs", node.func.id, node)
+
+    def _is_parameter(self, name: ast.Name) -> bool:
+        """Whether it is a parameter of this function, and nothing else."""
+        home = self.names.scope_at(name).lookup(name.id)
+        bindings = home.bindings.get(name.id, []) if home is self.scope and home else []
+        return bool(bindings) and all(binding.kind == "param" for binding in bindings)
 
     def _is_private(self, func: ast.expr) -> bool:
         """Whether a method is called on an object that this call made or was given."""
@@ -351,3 +399,13 @@ class _Reader:
 
 def _position(node: ast.AST) -> tuple[int, int]:
     return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+
+
+def _is_empty(value: ast.expr | None) -> bool:
+    """Whether a container starts empty, so that somebody fills it."""
+    if isinstance(value, ast.List | ast.Set):
+        return not value.elts
+    if isinstance(value, ast.Dict):
+        return not value.keys
+    plain = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and not value.args
+    return plain and value.func.id in ("list", "dict", "set")  # type: ignore[union-attr]  # a call by *plain*

@@ -3,7 +3,14 @@
 import ast
 from dataclasses import dataclass, replace
 
-from distexec.migrate.catalog import CONTAINERS, KINDS, RESOURCES, SUSPECT_NAMES, canonical
+from distexec.migrate.catalog import (
+    CONTAINERS,
+    KINDS,
+    PLAIN_PACKAGES,
+    RESOURCES,
+    SUSPECT_NAMES,
+    canonical,
+)
 from distexec.migrate.project import Definition, Module, Project, alternatives, own_nodes
 from distexec.migrate.scopes import Binding
 
@@ -136,7 +143,7 @@ class Values:
         if definition is None:
             return []
         if isinstance(definition.node, ast.ClassDef):
-            return self.instance(definition, node.lineno, depth)
+            return self.instance(definition, node.lineno)
         return self.returned(definition, node, module, depth)
 
     def _method_call(
@@ -267,15 +274,18 @@ class Values:
                     return value.definition
         return None
 
-    def instance(self, definition: Definition, line: int, depth: int = 0) -> list[Value]:
+    def instance(self, definition: Definition, line: int) -> list[Value]:
         """An object of a class in the tree, without looking inside."""
-        if isinstance(definition.node, ast.ClassDef):
-            return [
-                Value(
-                    "instance", f"{definition.name} object", definition.module, line, "", definition
-                )
-            ]
-        return []
+        if not isinstance(definition.node, ast.ClassDef):
+            return []
+        for base in self.project.bases(definition):
+            for node in base.node.bases if isinstance(base.node, ast.ClassDef) else ():
+                for name in self.project.dotted(node, base.module):
+                    if name in KINDS:
+                        label = f"{definition.name}(), a {name}"
+                        return [Value(KINDS[name], label, definition.module, line)]
+        kind = f"{definition.name} object"
+        return [Value("instance", kind, definition.module, line, definition=definition)]
 
     def inside(self, definition: Definition, depth: int = 0) -> list[Value]:
         """Things that cannot travel in an object of *definition*, with the path to each."""
@@ -297,6 +307,23 @@ class Values:
                             replace(deep, path=f".{name}{deep.path}")
                             for deep in self.inside(inner.definition, depth + 1)
                         ]
+        return found
+
+    def unknown_inside(self, definition: Definition) -> list[Value]:
+        """Attributes made by library calls that we know nothing about."""
+        found: list[Value] = []
+        for attribute, values in self.attributes(definition).items():
+            for value, module, line in values:
+                if (
+                    isinstance(value, ast.Call)
+                    and self.project.definition(value.func, module) is None
+                ):
+                    for name in self.project.dotted(value.func, module):
+                        name = canonical(name)
+                        if name.partition(".")[0] not in _PLAIN and name not in KINDS:
+                            found.append(
+                                Value("unknown", f"{name}()", module, line, f".{attribute}")
+                            )
         return found
 
     def callee(self, node: ast.AST | None, module: Module) -> Definition | None:
@@ -325,6 +352,8 @@ class Values:
                 found += self.inside(value.definition)
         return found
 
+
+_PLAIN = PLAIN_PACKAGES | {"pathlib", "logging", "os", "dataclasses", "enum", "typing", "pydantic"}
 
 #: Types that occur in annotations only.
 _ANNOTATIONS = {

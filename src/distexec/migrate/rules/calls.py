@@ -1,6 +1,7 @@
 """DX6xx: what kind of callable is submitted, and what is done with its future."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from distexec.migrate.catalog import CALL_EFFECTS, MUTATORS, PLAIN_PACKAGES
@@ -88,6 +89,13 @@ NO_WAIT = Rule(
     "shuts the pool down without waiting for its calls",
     "Calls already sent go on in the workers until the program ends.",
 )
+TEST = Rule(
+    "DX612",
+    "concurrency-test",
+    _W,
+    "a test whose point is threads; on workers it would test nothing",
+    "Leave it: mark the line with '# distexec: local'.",
+)
 RULES = (
     LAMBDA,
     NESTED,
@@ -100,7 +108,10 @@ RULES = (
     TIMEOUT,
     FORGET,
     NO_WAIT,
+    TEST,
 )
+
+_ABOUT_THREADS = re.compile(r"thread|concurren|parallel|race|simultaneous", re.I)
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -109,8 +120,16 @@ def check(case: Case) -> Iterator[Finding]:
         yield from _callable(case, target)
         yield from _future(case, target)
     for target, effect in case.all_effects():
+        if effect.kind == "runs" and not case.site.only_processes:
+            yield case.at_effect(
+                OPAQUE,
+                target,
+                effect,
+                f"calls its argument {effect.subject!r}, which we cannot see",
+            )
         if effect.kind == "submits":
             yield case.at_effect(NESTED_POOL, target, effect, f"calls {effect.subject}() itself")
+    yield from _concurrency_test(case)
     for use in case.life.uses:
         if use.kind == "shutdown" and isinstance(use.node, ast.Call):
             wait = next((k.value for k in use.node.keywords if k.arg == "wait"), None)
@@ -121,6 +140,21 @@ def check(case: Case) -> Iterator[Finding]:
                     use.module,
                     f"the pool of line {case.site.line} is left running",
                 )
+
+
+def _concurrency_test(case: Case) -> Iterator[Finding]:
+    """Tests of thread safety would pass anywhere else, and test nothing."""
+    module, site = case.site.module, case.site
+    function = module.names.enclosing_function(site.call)
+    name = f"{module.name}.{getattr(function, 'name', '')}"
+    is_test = "test" in module.name.rpartition(".")[2] or ".tests." in f".{module.name}."
+    if is_test and _ABOUT_THREADS.search(name) and not site.only_processes:
+        yield case.finding(
+            TEST,
+            site.call,
+            module,
+            f"the pool of line {site.line} is part of {name}, a test about threads",
+        )
 
 
 def _callable(case: Case, target: Target) -> Iterator[Finding]:

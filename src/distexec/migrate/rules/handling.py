@@ -129,7 +129,8 @@ def check(case: Case) -> Iterator[Finding]:
     """Find uses of the pool that ours does not have, or that cannot be followed."""
     yield from _uses(case)
     yield from _arguments(case)
-    if not case.life.submissions and not case.life.uses:
+    idle = all(use.kind == "shutdown" for use in case.life.uses)
+    if not case.life.submissions and idle:
         yield case.finding(
             UNUSED,
             case.site.call,
@@ -202,6 +203,14 @@ def _arguments(case: Case) -> Iterator[Finding]:
             module,
             f"the arguments of the pool of line {case.site.line} are not spelled out",
         )
+    initializer = initializer_of(case.site)
+    if initializer is not None:
+        yield case.finding(
+            INITIALIZED,
+            initializer,
+            module,
+            f"the pool of line {case.site.line} prepares its workers with {module.text(initializer)}",
+        )
     for keyword in call.keywords:
         if keyword.arg in ("mp_context", "context") and not _is_none(keyword.value):
             yield case.finding(
@@ -210,13 +219,19 @@ def _arguments(case: Case) -> Iterator[Finding]:
                 module,
                 f"the pool of line {case.site.line} chooses its start method: {module.text(keyword.value)}",
             )
-        if keyword.arg == "initializer" and not _is_none(keyword.value):
-            yield case.finding(
-                INITIALIZED,
-                keyword.value,
-                module,
-                f"the pool of line {case.site.line} prepares its workers with {module.text(keyword.value)}",
-            )
+
+
+def initializer_of(site: Site) -> ast.expr | None:
+    """The initializer that a pool is given, by keyword or position."""
+    call = site.call
+    for keyword in call.keywords:
+        if keyword.arg == "initializer":
+            return None if _is_none(keyword.value) else keyword.value
+    position = 1 if site.family == "pool" else 2
+    if len(call.args) > position and not any(isinstance(a, ast.Starred) for a in call.args):
+        value = call.args[position]
+        return None if _is_none(value) else value
+    return None
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -78,7 +78,7 @@ OPAQUE_SELF = Rule(
     "DX214",
     "unknown-base",
     _W,
-    "submits a method of an object whose base class we cannot see",
+    "submits a method of an object, and we cannot see all that it holds or inherits",
     "Make sure the object can be pickled, or submit a plain function.",
 )
 SESSION = Rule(
@@ -189,6 +189,15 @@ def _receiver(case: Case, target: Target) -> Iterator[Finding]:
             yield from _culprit(
                 case, target, target.receiver, module, value, f"is a method of {text!r}"
             )
+    if not case.values.pickles_itself(owner):
+        for value in case.values.unknown_inside(owner):
+            yield case.finding(
+                OPAQUE_SELF,
+                target.function,
+                module,
+                f"{target.label} belongs to class {owner.name} (line {owner.line}), whose objects hold "
+                f"{value.label} in {value.path!r} (line {value.line}); it may not pickle",
+            )
     unknown = _unknown_base(case, owner.module, owner.node)
     if unknown and not case.values.pickles_itself(owner):
         yield case.finding(
@@ -227,7 +236,7 @@ def _used(case: Case) -> Iterator[Finding]:
         value = effect.value
         if effect.kind != "uses" or value is None or value.kind not in _BY_KIND:
             continue
-        if target.receiver is not None and effect.subject.startswith("self."):
+        if _with_receiver(case, target) and effect.subject.startswith("self."):
             # Reported with the object that is submitted.
             continue
         home = effect.module.names.root.bindings.get(effect.subject.partition(".")[0])
@@ -246,6 +255,14 @@ def _used(case: Case) -> Iterator[Finding]:
             f"uses {effect.subject!r}, {_made(value)}",
             severity,
         )
+
+
+def _with_receiver(case: Case, target: Target) -> bool:
+    """Whether the object that is submitted is reported with all that is in it."""
+    if target.receiver is None:
+        return False
+    owner = case.values.owner_of(target.receiver, target.submission.module)
+    return owner is not None and not case.values.pickles_itself(owner)
 
 
 def _is_script(module: Module) -> bool:

@@ -8,6 +8,7 @@ from distexec.migrate.effects import Effect
 from distexec.migrate.project import root_name
 from distexec.migrate.records import Finding, Severity
 from distexec.migrate.rules.base import Case, Rule, Target
+from distexec.migrate.rules.handling import initializer_of
 
 _B, _W = Severity.BLOCKS, Severity.WARNS
 _RETURN = "Return the value from the function and combine the results where you read the futures."
@@ -245,10 +246,8 @@ def _fills_itself(case: Case, target: Target, name: str) -> bool:
 
 def _initializer_globals(case: Case) -> set[str]:
     """Globals that the pool's initializer assigns."""
-    for keyword in case.site.call.keywords:
-        if keyword.arg == "initializer":
-            definition = case.values.callee(keyword.value, case.site.module)
-            if definition is not None:
-                kinds = ("global-write", "lazy-write")
-                return {e.subject for e in case.effects.of(definition) if e.kind in kinds}
-    return set()
+    definition = case.values.callee(initializer_of(case.site), case.site.module)
+    if definition is None:
+        return set()
+    kinds = ("global-write", "lazy-write")
+    return {e.subject for e in case.effects.of(definition) if e.kind in kinds}
