@@ -22,20 +22,48 @@ from distexec.migrate.rules import RULES
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "migrate" / "cases"
 SEEN = {
-    "closure_append": "DX101", "closure_item": "DX101", "global_dict": "DX102", "global_statement": "DX102",
-    "nonlocal_counter": "DX101", "self_attribute": "DX104", "self_list_through_a_method": "DX104",
-    "class_level_store": "DX105", "class_attribute_by_name": "DX105", "argument_changed_in_place": "DX106",
-    "argument_elements_changed": "DX106", "lock_in_self": "DX201", "lock_in_a_dataclass": "DX201",
-    "event_as_argument": "DX201", "semaphore_in_closure": "DX201", "queue_as_argument": "DX202",
-    "queue_in_self": "DX202", "database_connection": "DX207", "generator_as_argument": "DX206",
-    "returns_a_lock": "DX210", "returns_a_file": "DX210", "generator_function": "DX210", "global_lock": "DX201",
-    "thread_local": "DX304", "asyncio_run_submitted": "DX206", "socket_as_argument": "DX204",
-}  # fmt: skip
+    "closure_append": "DX101",
+    "closure_item": "DX101",
+    "global_dict": "DX102",
+    "global_statement": "DX102",
+    "nonlocal_counter": "DX101",
+    "self_attribute": "DX104",
+    "self_list_through_a_method": "DX104",
+    "class_level_store": "DX105",
+    "class_attribute_by_name": "DX105",
+    "argument_changed_in_place": "DX106",
+    "argument_elements_changed": "DX106",
+    "lock_in_self": "DX201",
+    "lock_in_a_dataclass": "DX201",
+    "event_as_argument": "DX201",
+    "semaphore_in_closure": "DX201",
+    "queue_as_argument": "DX202",
+    "queue_in_self": "DX202",
+    "database_connection": "DX207",
+    "generator_as_argument": "DX206",
+    "returns_a_lock": "DX210",
+    "returns_a_file": "DX210",
+    "generator_function": "DX210",
+    "global_lock": "DX201",
+    "thread_local": "DX304",
+    "asyncio_run_submitted": "DX206",
+    "socket_as_argument": "DX204",
+}
 CLEAN = (
-    "from_import", "import_module", "lambda_is_fine", "nested_function_is_fine", "partial_is_fine",
-    "method_of_plain_object", "local_names_are_not_writes", "copied_argument", "run_in_executor",
-    "lock_but_pickles_itself", "library_functions", "done_callback", "process_pool",
-)  # fmt: skip
+    "from_import",
+    "import_module",
+    "lambda_is_fine",
+    "nested_function_is_fine",
+    "partial_is_fine",
+    "method_of_plain_object",
+    "local_names_are_not_writes",
+    "copied_argument",
+    "run_in_executor",
+    "lock_but_pickles_itself",
+    "library_functions",
+    "done_callback",
+    "process_pool",
+)
 
 
 def check(program: Path, report: Path, *options: str) -> list[dict[str, Any]]:
@@ -108,8 +136,11 @@ def test_the_process_can_be_checked_by_environment(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "DISTEXEC_CHECK": str(report), "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
 
     assert done.stdout == "1\n"
     assert "1 call sites, 1 calls" in done.stderr

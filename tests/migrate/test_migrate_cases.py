@@ -1,4 +1,4 @@
-"""Every case of ``migrate/cases``: what the tool makes of it, and that the program still says the same."""
+"""Every case of ``migrate/cases``: what the tool makes of it, and that it still says the same."""
 
 import ast
 import importlib.util

@@ -40,11 +40,18 @@ def test_no_path_is_wrong_use(command: Command) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["missing.py"], ["--force", "DX999", "."], ["--explain", "nonsense"], ["--write", "--check", "."],
-        ["--format", "xml", "."], ["--jobs", "0", "."], ["-", "other.py"], ["--no-such-option"],
-        ["--interactive", "-"], ["--evidence", "missing.json", "."],
+        ["missing.py"],
+        ["--force", "DX999", "."],
+        ["--explain", "nonsense"],
+        ["--write", "--check", "."],
+        ["--format", "xml", "."],
+        ["--jobs", "0", "."],
+        ["-", "other.py"],
+        ["--no-such-option"],
+        ["--interactive", "-"],
+        ["--evidence", "missing.json", "."],
     ],
-)  # fmt: skip
+)
 def test_wrong_use_exits_2(command: Command, tree: Tree, arguments: list[str]) -> None:
     """CI scripts tell wrong use from findings by the exit code."""
     tree({"app.py": SAFE})
@@ -149,12 +156,17 @@ def test_json_is_one_object_with_the_promised_fields(command: Command, tree: Tre
     document = json.loads(result.out)
     assert result.code == 3
     assert {f["path"].rpartition("/")[2]: f["changed"] for f in document["files"]} == {
-        "a.py": False, "b.py": False, "c.py": True, "d.py": False,
-    }  # fmt: skip
+        "a.py": False,
+        "b.py": False,
+        "c.py": True,
+        "d.py": False,
+    }
     assert [bool(f["error"]) for f in document["files"]] == [False, True, False, False]
     assert sorted((s["line"], s["verdict"]) for s in document["sites"]) == [
-        (8, "rewritten"), (8, "unsafe"), (11, "kept"),
-    ]  # fmt: skip
+        (8, "rewritten"),
+        (8, "unsafe"),
+        (11, "kept"),
+    ]
     finding = next(f for f in document["findings"] if f["code"] == "DX102")
     assert finding["severity"] == "blocks"
     assert (finding["line"], finding["column"], finding["site_line"]) == (8, 5, 11)

@@ -57,7 +57,8 @@ def test_a_global_write_is_found_through_an_imported_helper(command: Command, tr
         {
             "helpers.py": "log = []\n\n\ndef note(text):\n    log.append(text)\n",
             "app.py": WORK
-            + "\n\ndef step(n):\n    helpers.note(n)\n\n\nimport helpers\nprint(pool.submit(step, 1).result())\n",
+            + "\n\ndef step(n):\n    helpers.note(n)\n\n\n"
+            + "import helpers\nprint(pool.submit(step, 1).result())\n",
         }
     )
 
@@ -74,7 +75,8 @@ def test_attributes_are_resolved_through_classes_of_other_modules(
     """A lock in a base class of another module travels with self."""
     tree(
         {
-            "base.py": "import threading\n\n\nclass Base:\n    def __init__(self):\n        self.lock = threading.Lock()\n",
+            "base.py": "import threading\n\n\nclass Base:\n    def __init__(self):\n        "
+            "self.lock = threading.Lock()\n",
             "app.py": """
                 from concurrent.futures import ThreadPoolExecutor
                 from base import Base
@@ -128,7 +130,8 @@ def test_a_patch_that_reaches_only_a_part_is_reported(command: Command, tree: Tr
     tree(
         {
             "app.py": WORK
-            + "\nother = ThreadPoolExecutor()\nseen = []\n\n\ndef note(n):\n    seen.append(n)\n\n\n"
+            + "\nother = ThreadPoolExecutor()\nseen = []\n\n\n"
+            + "def note(n):\n    seen.append(n)\n\n\n"
             + "print(pool.submit(square, 2).result(), other.submit(note, 1).result())\n",
             "test_app.py": 'from unittest.mock import patch\n\n\n@patch("app.ThreadPoolExecutor")\n'
             "def test_it(mock):\n    pass\n",
@@ -230,7 +233,7 @@ def test_syntax_of_3_14_is_read_and_positions_stay_true(examine: Examine) -> Non
                 return f"{x["ä"]:>{"10"}}" + f"{f"{x!r}"}"
             except KeyError, ValueError:
                 return t"{x} {x}"
-        with concurrent.futures.ThreadPoolExecutor() as pool: print(f"ä{"ö"}", pool.submit(work, {"ä": 1}).result())
+        with concurrent.futures.ThreadPoolExecutor() as pool: print(f"ä{"ö"}", pool.submit(work, 1))
         """
     )
 

@@ -1,4 +1,4 @@
-"""Generated modules: the output parses, changes only what it may, is a fixed point, and can go back."""
+"""Generated modules: the output parses, changes what it may, is a fixed point, can go back."""
 
 import ast
 import difflib
@@ -25,25 +25,27 @@ IMPORTS = {
     "from concurrent import futures": "futures.{}",
     "from concurrent import futures as pools": "pools.{}",
     "from concurrent.futures import {0}, as_completed": "{}",
-    "from concurrent.futures import (\n    as_completed,  # the order they finish\n    {0},\n)": "{}",
+    "from concurrent.futures import (\n    as_completed,  # in any order\n    {0},\n)": "{}",
     "from concurrent.futures import *": "{}",
     "import sys; from concurrent.futures import {0}, as_completed; import os": "{}",
-    "try:\n    from concurrent.futures import {0}, as_completed\nexcept ImportError:\n    raise": "{}",
-    "from concurrent.futures.thread import ThreadPoolExecutor\nfrom concurrent.futures import *": "{}",
+    "try:\n    from concurrent.futures import {0}, as_completed\nexcept OSError:\n    raise": "{}",
+    "from concurrent.futures.thread import {0}\nfrom concurrent.futures import *": "{}",
     "from concurrent.futures import {0}, as_completed, thread": "{}",
 }
 FUNCTIONS = {
     "safe": "def {name}(n):\n{indent}return n * n\n",
     "global": "def {name}(n):\n{indent}STORE.append(n)\n",
     "file": "def {name}(n):\n{indent}return open(str(n)).read()\n",
-    "print": "def {name}(n):\n{indent}print(n)  # concurrent.futures.ThreadPoolExecutor\n{indent}return n\n",
+    "print": "def {name}(n):\n{indent}print(n)  # "
+    "concurrent.futures.ThreadPoolExecutor\n{indent}return n\n",
     "lambda": "{name} = lambda n: n + 1\n",
 }
 USES = (
     "with {pool}(max_workers=2) as ex:\n{indent}print(list(ex.map({name}, [1, 2])))\n",
-    "ex = {pool}()\nfor future in {done}([ex.submit({name}, 1)]):\n{indent}future.result()\nex.shutdown()\n",
+    "ex = {pool}()\nfor future in {done}([ex.submit({name}, "
+    "1)]):\n{indent}future.result()\nex.shutdown()\n",
     "def run_{name}(items, limit=3):\n{indent}with {pool}(limit) as ex:\n"
-    '{indent}{indent}return [f.result() for f in [ex.submit({name}, x) for x in items]]  # "quoted"\n',
+    '{indent}{indent}return [f.result() for f in [ex.submit({name}, x) for x in items]]  # "q"\n',
     "class C_{name}:\n{indent}def __init__(self):\n{indent}{indent}self.ex = {pool}(2)\n"
     "{indent}def run(self):\n{indent}{indent}return self.ex.submit({name}, 1).result()\n",
     "text = '{pool}'  # {pool}\n",
@@ -57,7 +59,13 @@ def modules(draw: st.DrawFn) -> bytes:
     statement, naming = draw(st.sampled_from(sorted(IMPORTS.items())))
     indent = draw(st.sampled_from(["    ", "  ", "\t"]))
     pool_class = "ThreadPoolExecutor"
-    parts = [draw(st.sampled_from(["", '"""Über."""\n', "#!/usr/bin/env python\n# -*- coding: utf-8 -*-\n"]))]
+    parts = [
+        draw(
+            st.sampled_from(
+                ["", '"""Über."""\n', "#!/usr/bin/env python\n# -*- coding: utf-8 -*-\n"]
+            )
+        )
+    ]
     parts += [statement.format(pool_class), "\n\nSTORE = []\n\n"]
     for number in range(draw(st.integers(1, 4))):
         name = f"work{number}"
@@ -68,7 +76,10 @@ def modules(draw: st.DrawFn) -> bytes:
             parts.append("\f\n")
         parts.append(
             use.format(
-                name=name, indent=indent, pool=naming.format(pool_class), done=naming.format("as_completed")
+                name=name,
+                indent=indent,
+                pool=naming.format(pool_class),
+                done=naming.format("as_completed"),
             )
             + "\n"
         )
@@ -104,9 +115,13 @@ def test_only_lines_that_name_the_library_change(raw: bytes) -> None:
     once = rewrite(raw)
 
     before, after = raw.splitlines(keepends=True), once.splitlines(keepends=True)
-    for line in difflib.ndiff([b.decode("latin-1") for b in before], [a.decode("latin-1") for a in after]):
+    for line in difflib.ndiff(
+        [b.decode("latin-1") for b in before], [a.decode("latin-1") for a in after]
+    ):
         if line.startswith("- "):
-            assert re.search(r"concurrent|ThreadPoolExecutor|as_completed|thread|futures|cf\.|pools\.", line)
+            assert re.search(
+                r"concurrent|ThreadPoolExecutor|as_completed|thread|futures|cf\.|pools\.", line
+            )
         if line.startswith("+ "):
             assert re.search(r"distexec|concurrent", line)
     comments = re.compile(rb"#[^\r\n]*")
@@ -128,9 +143,13 @@ def test_nothing_unused_is_imported(raw: bytes) -> None:
     assert unused(once) <= unused(raw)
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(raw=modules())
-def test_write_then_revert_gives_the_original_bytes(raw: bytes, tmp_path: Path, command: Command) -> None:
+def test_write_then_revert_gives_the_original_bytes(
+    raw: bytes, tmp_path: Path, command: Command
+) -> None:
     """Trying the tool costs nothing."""
     path = tmp_path / "module.py"
     path.write_bytes(raw)
@@ -141,11 +160,18 @@ def test_write_then_revert_gives_the_original_bytes(raw: bytes, tmp_path: Path, 
     assert path.read_bytes() == raw
 
 
-@pytest.mark.parametrize("statement", ["from concurrent import futures", "import concurrent.futures as cf"])
-def test_revert_needs_no_memory_for_common_styles(command: Command, tmp_path: Path, statement: str) -> None:
+@pytest.mark.parametrize(
+    "statement", ["from concurrent import futures", "import concurrent.futures as cf"]
+)
+def test_revert_needs_no_memory_for_common_styles(
+    command: Command, tmp_path: Path, statement: str
+) -> None:
     """A file edited after the rewrite is reverted by syntax alone."""
     name = statement.rpartition(" ")[2]
-    text = f"{statement}\n\nwith {name}.ThreadPoolExecutor() as pool:\n    print(pool.submit(abs, 1).result())\n"
+    text = (
+        f"{statement}\n\nwith {name}.ThreadPoolExecutor() as pool:\n"
+        "    print(pool.submit(abs, 1).result())\n"
+    )
     path = tmp_path / "module.py"
     path.write_text(text)
     command("--write", str(path))

@@ -1,4 +1,4 @@
-"""Look at every call of a program while it runs on threads, as it is: what would break on a cluster?
+"""Look at every call of a program while it runs on threads: what would break on a cluster?
 
 ``python -m distexec.check script.py args...`` runs any program that uses ``concurrent.futures`` or
 distexec; ``DISTEXEC_CHECK=1`` does it for a program that imports distexec. Reading code can only

@@ -37,7 +37,7 @@ def dump(value: Any) -> bytes:
 
 
 def refusal(value: Any, name: str) -> tuple[str, Any] | None:
-    """Path to, and value of, the first thing in *value* that cannot be pickled; ``None`` if all can."""
+    """Path to, and value of, the first thing in *value* that cannot be pickled, if any."""
     if _can(value):
         return None
     path, tries = name, _MOST_TRIES

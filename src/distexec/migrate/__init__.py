@@ -1,4 +1,4 @@
-"""Rewrite ``concurrent.futures`` code to distexec where that is safe, and say why elsewhere it is not.
+"""Rewrite ``concurrent.futures`` code to distexec where that is safe, and say why it is not.
 
 This package stands alone: it imports nothing else of distexec, and LibCST only for syntax newer
 than the interpreter that runs it. A run goes one way::

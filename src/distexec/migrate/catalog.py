@@ -52,22 +52,27 @@ _CANNOT_TRAVEL: Final = {
     "lock": """threading.Lock threading.RLock threading.Semaphore threading.BoundedSemaphore
         threading.Condition threading.Event threading.Barrier multiprocessing.Lock
         multiprocessing.RLock multiprocessing.Semaphore multiprocessing.BoundedSemaphore
-        multiprocessing.Condition multiprocessing.Event multiprocessing.Barrier _thread.allocate_lock
+        multiprocessing.Condition multiprocessing.Event multiprocessing.Barrier
+        _thread.allocate_lock
         asyncio.Lock asyncio.Event asyncio.Semaphore asyncio.Condition filelock.FileLock
         multiprocessing.Value multiprocessing.Array""",
     "queue": """queue.Queue queue.LifoQueue queue.PriorityQueue queue.SimpleQueue
-        multiprocessing.Queue multiprocessing.SimpleQueue multiprocessing.JoinableQueue asyncio.Queue
+        multiprocessing.Queue multiprocessing.SimpleQueue multiprocessing.JoinableQueue
+        asyncio.Queue
         multiprocessing.Pipe""",
     "thread": """threading.Thread threading.Timer multiprocessing.Process threading.current_thread
         subprocess.Popen asyncio.create_task asyncio.get_event_loop asyncio.new_event_loop
         asyncio.get_running_loop""",
-    "socket": """socket.socket socket.create_connection socket.create_server ssl.create_default_context
+    "socket": """socket.socket socket.create_connection socket.create_server
+        ssl.create_default_context
         paramiko.SSHClient ftplib.FTP smtplib.SMTP smtplib.SMTP_SSL imaplib.IMAP4 imaplib.IMAP4_SSL
         telnetlib.Telnet zmq.Context websocket.create_connection serial.Serial""",
     "file": """builtins.open io.open codecs.open gzip.open bz2.open lzma.open zipfile.ZipFile
         tarfile.open tarfile.TarFile tempfile.TemporaryFile tempfile.NamedTemporaryFile
-        tempfile.SpooledTemporaryFile os.fdopen mmap.mmap h5py.File netCDF4.Dataset csv.reader csv.writer
-        csv.DictReader csv.DictWriter urllib.request.urlopen logging.FileHandler tqdm.tqdm tqdm.auto.tqdm
+        tempfile.SpooledTemporaryFile os.fdopen mmap.mmap h5py.File netCDF4.Dataset csv.reader
+        csv.writer
+        csv.DictReader csv.DictWriter urllib.request.urlopen logging.FileHandler tqdm.tqdm
+        tqdm.auto.tqdm
         shelve.open dbm.open pyodbc.Cursor""",
     "database": """sqlite3.connect psycopg2.connect psycopg.connect MySQLdb.connect pymysql.connect
         mysql.connector.connect cx_Oracle.connect oracledb.connect pyodbc.connect duckdb.connect
@@ -77,7 +82,8 @@ _CANNOT_TRAVEL: Final = {
         cassandra.cluster.Cluster neo4j.GraphDatabase.driver psycopg2.pool.ThreadedConnectionPool
         chromadb.Client chromadb.PersistentClient sqlmodel.Session""",
     "client": """httpx.Client httpx.AsyncClient aiohttp.ClientSession urllib3.PoolManager
-        http.client.HTTPConnection http.client.HTTPSConnection boto3.client boto3.resource boto3.Session
+        http.client.HTTPConnection http.client.HTTPSConnection boto3.client boto3.resource
+        boto3.Session
         boto3.session.Session openai.OpenAI openai.AsyncOpenAI openai.Client anthropic.Anthropic
         google.cloud.storage.Client google.cloud.bigquery.Client docker.from_env docker.DockerClient
         selenium.webdriver.Chrome selenium.webdriver.Firefox playwright.sync_api.sync_playwright
@@ -105,7 +111,8 @@ KINDS: Final = MappingProxyType(
 
 #: Kinds that carry a connection or a handle that pickling refuses or severs.
 RESOURCES: Final = _words(
-    """lock queue thread socket file database client session model executor thread-local contextvar generator coroutine"""
+    """lock queue thread socket file database client session model executor thread-local
+    contextvar generator coroutine"""
 )
 
 #: Calls that make a fresh, plain container.
@@ -144,18 +151,22 @@ CALL_EFFECTS: Final = MappingProxyType(
         name: kind
         for kind, names in {
             "print": "builtins.print sys.stdout.write",
-            "file": """builtins.open io.open os.remove os.unlink os.rename os.replace os.mkdir os.makedirs
-                os.rmdir os.listdir os.walk os.scandir shutil.copy shutil.copyfile shutil.copy2 shutil.move
+            "file": """builtins.open io.open os.remove os.unlink os.rename os.replace os.mkdir
+                os.makedirs
+                os.rmdir os.listdir os.walk os.scandir shutil.copy shutil.copyfile shutil.copy2
+                shutil.move
                 shutil.rmtree shutil.copytree os.path.exists os.path.isfile os.path.getsize os.stat
                 gzip.open zipfile.ZipFile tarfile.open pandas.read_csv pandas.read_excel
                 pandas.read_parquet numpy.load numpy.save cv2.imread cv2.imwrite PIL.Image.open
                 glob.glob sqlite3.connect""",
-            "temporary": """tempfile.TemporaryDirectory tempfile.mkdtemp tempfile.mkstemp tempfile.mktemp
+            "temporary": """tempfile.TemporaryDirectory tempfile.mkdtemp tempfile.mkstemp
+                tempfile.mktemp
                 tempfile.NamedTemporaryFile tempfile.TemporaryFile tempfile.gettempdir""",
             "subprocess": """subprocess.run subprocess.Popen subprocess.call subprocess.check_call
                 subprocess.check_output os.system os.popen os.fork os.execv os.spawnv
                 docker.from_env subprocess.getoutput""",
-            "environment-write": "os.putenv os.unsetenv os.environ.update os.environ.setdefault os.environ.pop",
+            "environment-write": """os.putenv os.unsetenv os.environ.update os.environ.setdefault
+                os.environ.pop""",
             "directory-write": "os.chdir os.umask os.chroot",
             "environment-read": "os.getenv os.environ.get",
             "directory-read": "os.getcwd pathlib.Path.cwd",
@@ -164,9 +175,11 @@ CALL_EFFECTS: Final = MappingProxyType(
             "identity": """threading.current_thread threading.get_ident threading.get_native_id
                 threading.main_thread threading.enumerate threading.active_count""",
             "pid": "os.getpid os.getppid",
-            "asyncio": """asyncio.run_coroutine_threadsafe asyncio.get_running_loop asyncio.ensure_future
+            "asyncio": """asyncio.run_coroutine_threadsafe asyncio.get_running_loop
+                asyncio.ensure_future
                 asyncio.create_task asyncio.wrap_future""",
-            "asyncio-run": "asyncio.run asyncio.get_event_loop asyncio.new_event_loop anyio.run trio.run",
+            "asyncio-run": """asyncio.run asyncio.get_event_loop asyncio.new_event_loop anyio.run
+                trio.run""",
             "context": "contextvars.copy_context",
         }.items()
         for name in names.split()

@@ -10,10 +10,10 @@ from typing import NoReturn
 from distexec.migrate.disk import Change, WriteFailed, write_all
 from distexec.migrate.evidence import Evidence
 from distexec.migrate.examine import Advice, examine_file
+from distexec.migrate.explain import listing, page
 from distexec.migrate.files import collect
 from distexec.migrate.interactive import Interview
 from distexec.migrate.options import Options, WrongUse, from_pyproject
-from distexec.migrate.explain import listing, page
 from distexec.migrate.project import Project
 from distexec.migrate.records import FileReport, apply_edits
 from distexec.migrate.report import machine, text
@@ -37,7 +37,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m distexec.migrate",
-        description="Rewrite concurrent.futures code to distexec where that is safe; say why elsewhere it is not.",
+        description="Rewrite concurrent.futures code to distexec where that is safe; say why "
+        "elsewhere it is not.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

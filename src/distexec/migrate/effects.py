@@ -11,6 +11,8 @@ from distexec.migrate.values import Value, Values
 
 _MAX_DEPTH = 6
 _MAX_FUNCTIONS = 150
+#: Iterating over these gives the items of their first argument.
+_SAME_ITEMS = {"enumerate", "reversed", "sorted", "zip"}
 _LOCAL_KINDS = {"argument-write", "closure-write", "nonlocal-write"}
 
 
@@ -19,7 +21,8 @@ class Effect:
     """One thing that a function does outside of itself."""
 
     #: closure-write, global-write, nonlocal-write, attribute-write, class-write, argument-write,
-    #: lazy-write, uses (a resource), reads (a global filled elsewhere), submits, or a kind of the catalog.
+    #: lazy-write, uses (a resource), reads (a global filled elsewhere), runs (its argument),
+    #: submits, or a kind of the catalog.
     kind: str
     #: What it is done to: ``results``, ``self.count``, ``os.chdir()``.
     subject: str
@@ -87,7 +90,7 @@ class Effects:
         return found
 
     def _on_parameter(self, call: _Callee, step: str) -> Iterator[Effect]:
-        """A method that changes its object, called on an object that the submitted one was given."""
+        """A method that changes its object, called on one that the submitted function was given."""
         for effect in self._read(call.definition)[0]:
             if effect.kind == "attribute-write":
                 yield replace(
@@ -316,12 +319,12 @@ class _Reader:
         self, value: ast.expr, kind: str, subject: str, node: ast.AST, by: str, hops: int
     ) -> Iterator[Effect]:
         """A local variable changes: if it is another name for something outside, say so."""
-        if kind == "for" and isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-            if value.func.id in ("enumerate", "reversed", "sorted", "zip") and value.args:
+        if kind == "for" and isinstance(value, ast.Call):
+            func = value.func
+            if isinstance(func, ast.Name) and func.id in _SAME_ITEMS and value.args:
                 value = value.args[0]
-        if kind == "for" and isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-            if value.func.attr in ("values", "items"):
-                value = value.func.value
+            elif isinstance(func, ast.Attribute) and func.attr in ("values", "items"):
+                value = func.value
         if kind not in ("for", "assign"):
             return
         if isinstance(value, ast.Name | ast.Attribute | ast.Subscript):
@@ -364,12 +367,10 @@ class _Reader:
                 yield self._effect(METHOD_EFFECTS[attr], f".{attr}()", node)
             if attr in MUTATORS:
                 yield from self._write(node.func.value, node, by=attr)
-            if attr in ("submit", "map", "run_in_executor"):
-                if any(
-                    value.kind == "executor"
-                    for value in self.values.of(node.func.value, self.module)
-                ):
-                    yield self._effect("submits", self.module.text(node.func), node)
+            if attr in ("submit", "map", "run_in_executor") and any(
+                value.kind == "executor" for value in self.values.of(node.func.value, self.module)
+            ):
+                yield self._effect("submits", self.module.text(node.func), node)
         elif isinstance(node.func, ast.Name) and node.func.id == "setattr" and node.args:
             yield from self._write(node.args[0], node)
         callee = self.values.callee(node.func, self.module)

@@ -109,7 +109,8 @@ def _examine(
                         TYPETEST,
                         reference.node,
                         module,
-                        f"line {reference.node.lineno} tests for the class of the pool of line {site.line}",
+                        f"line {reference.node.lineno} tests for the class of the pool of line "
+                        f"{site.line}",
                     )
                 )
         exported |= case.life.exported
@@ -169,7 +170,8 @@ def _translate(case: Case, translations: dict[Site, list[Edit]]) -> list[Finding
                 NO_COUNTERPART,
                 error.node,
                 error.module,
-                f"{error.what} of the pool of line {site.line} has no exact counterpart in an executor",
+                f"{error.what} of the pool of line {site.line} has no exact counterpart in an "
+                "executor",
             )
         ]
     lazy = [s for s in case.life.submissions if s.method in ("imap", "imap_unordered")]
@@ -180,7 +182,8 @@ def _translate(case: Case, translations: dict[Site, list[Edit]]) -> list[Finding
                 TERMINATED,
                 lazy[0].call,
                 site.module,
-                f"the results of line {lazy[0].line} may be left unread when the with block of line "
+                f"the results of line {lazy[0].line} may be left unread when the with block of "
+                "line "
                 f"{site.line} ends",
                 Severity.INFORMS,
             )
@@ -202,7 +205,8 @@ def _default_executor(module: Module) -> list[Finding]:
                         code=rule.code,
                         severity=Severity.INFORMS,
                         place=Place(path=module.path, line=call.lineno, column=module.column(call)),
-                        message=f"run_in_executor(None, ...) on line {call.lineno} uses the loop's default "
+                        message=f"run_in_executor(None, ...) on line {call.lineno} uses the "
+                        "loop's default "
                         "executor, which stays in this process",
                         site_line=None,
                         hint="Pass an executor of distexec to distribute the call.",

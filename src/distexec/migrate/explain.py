@@ -29,8 +29,9 @@ def page(code: str) -> str:
         KeyError: There is no such rule.
     """
     rule = RULES[code]
-    head = f"{rule.code} {rule.name} ({rule.severity.value})\n\n{rule.summary[0].upper()}{rule.summary[1:]}."
-    return f"{head}\n\n{_pages()[code]}\n"
+    summary = rule.summary[0].upper() + rule.summary[1:]
+    head = f"{rule.code} {rule.name} ({rule.severity.value})"
+    return f"{head}\n\n{summary}.\n\n{_pages()[code]}\n"
 
 
 def listing() -> str:

@@ -160,9 +160,9 @@ class Follower:
             self._life.is_kept = True
             self._held(name, home.node, module, depth)
         for use in module.names.names_of(name, home):
-            if isinstance(use.ctx, ast.Load):
-                if target is None or any(b.node in around for b in module.names.reaching(use)):
-                    self._value(use, module, depth)
+            reached = target is None or any(b.node in around for b in module.names.reaching(use))
+            if reached and isinstance(use.ctx, ast.Load):
+                self._value(use, module, depth)
         in_with = target is not None and isinstance(module.names.parent.get(target), ast.withitem)
         if home.parent is None and not in_with:
             self._life.is_kept = True
@@ -186,7 +186,7 @@ class Follower:
                     self._value(node, other, depth + 1)
 
     def _held(self, attr: str, owner: ast.ClassDef | None, module: Module, depth: int) -> None:
-        """The pool is ``self.attr``: every such attribute of the module, other classes' own apart."""
+        """The pool is ``self.attr``: look at each such attribute, save other classes' own."""
         self._life.attributes.add((attr, owner))
         family = self._family(owner, module)
         for node in module.names.attributes.get(attr, ()):
@@ -362,11 +362,7 @@ class Follower:
         found = self.project.definition(call.func, module)
         if found is not None and isinstance(found.node, ast.ClassDef):
             found = self.project.method(found, "__init__")
-        if (
-            found is None
-            or isinstance(found.node, ast.ClassDef)
-            or isinstance(found.node, ast.Lambda)
-        ):
+        if found is None or isinstance(found.node, (ast.ClassDef, ast.Lambda)):
             return False
         arguments = [*found.node.args.posonlyargs, *found.node.args.args]
         if found.owner is not None and arguments:

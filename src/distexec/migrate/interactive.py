@@ -8,7 +8,10 @@ from distexec.migrate.decide import Opinion
 from distexec.migrate.explain import page
 from distexec.migrate.records import Finding, Severity
 
-_HELP = "y rewrite, n leave alone, e explain the codes, a rewrite all that is safe from here, q leave the rest alone"
+_HELP = (
+    "y rewrite, n leave alone, e explain the codes, a rewrite all that is safe from here, "
+    "q leave the rest alone"
+)
 
 
 class Interview:

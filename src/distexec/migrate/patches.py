@@ -85,7 +85,8 @@ def _one(
             code=PATCHED.code,
             severity=PATCHED.severity,
             place=Place(path=report.path, line=node.lineno, column=module.column(node)),
-            message=f"the patch of {value!r} on line {node.lineno} reaches only a part of the pools now",
+            message=f"the patch of {value!r} on line {node.lineno} reaches only a part of the "
+            "pools now",
             site_line=None,
             hint=PATCHED.hint,
         )

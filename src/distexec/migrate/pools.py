@@ -226,9 +226,7 @@ def _sites(found: Survey) -> None:
 
 def _alias_target(reference: Reference, module: Module) -> ast.Name:
     statement = module.names.statement(reference.node)
-    target = (
-        statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target")
-    )  # noqa: B009
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
     assert isinstance(target, ast.Name)
     return target
 

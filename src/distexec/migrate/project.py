@@ -180,7 +180,7 @@ class Project:
         return frozenset()
 
     def through_tree(self, dotted: str, hops: int = 0) -> frozenset[str]:
-        """Follow re-exports: ``app.compat.Pool`` may be ``concurrent.futures.ThreadPoolExecutor``."""
+        """Follow re-exports: ``app.compat.Pool`` may be the standard ThreadPoolExecutor."""
         place = self.find(dotted) if "." in dotted and hops <= _MAX_HOPS else None
         if place is None or not place[1] or "." in place[1]:
             return frozenset({dotted})

@@ -17,7 +17,6 @@ from distexec.migrate.records import Edit
 from distexec.migrate.rewrite import is_annotation
 from distexec.migrate.scopes import Binding, Scope
 
-
 _IN_STRING = re.compile(r"\b(distexec)\.(\w+)")
 
 

@@ -87,7 +87,7 @@ class Rewriter:
         self._added: set[tuple[int, str]] = set()
 
     def stuck(self) -> set[Reference]:
-        """References that would need two names at once: a conditional import that cannot go as a whole."""
+        """References that need two names at once: conditional imports that cannot go whole."""
         return {
             reference
             for group in self.groups
@@ -287,9 +287,8 @@ class Rewriter:
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)
                 and "concurrent.futures." in node.value
-            ):
-                if is_annotation(node, self.names.parent):
-                    found.append(node)
+            ) and is_annotation(node, self.names.parent):
+                found.append(node)
         return found
 
     def _strings_follow(self, group: _Group) -> bool:
@@ -299,7 +298,7 @@ class Rewriter:
             for match in _IN_STRING.finditer(self.module.text(node))
         )
 
-    # -- single references --------------------------------------------------------------------------
+    # -- single references -------------------------------------------------------------------
 
     def _inline(self, group: _Group) -> None:
         for reference in group.moving:

@@ -200,10 +200,9 @@ class Names(ast.NodeVisitor):
                     if isinstance(item, ast.AST):
                         self.parent[item] = node
                         self.visit(item)
-            elif isinstance(value, ast.AST):
-                if value.__class__ is not ast.Load:
-                    self.parent[value] = node
-                    self.visit(value)
+            elif isinstance(value, ast.AST) and value.__class__ is not ast.Load:
+                self.parent[value] = node
+                self.visit(value)
 
     def visit(self, node: ast.AST) -> None:
         handler = getattr(self, "visit_" + node.__class__.__name__, None)
@@ -376,9 +375,13 @@ class Names(ast.NodeVisitor):
         self.scope_of[node] = self._scope
         plain = [*arguments.posonlyargs, *arguments.args]
         pairs: list[tuple[ast.arg, ast.expr | None]] = list(
-            zip(plain, [None] * (len(plain) - len(arguments.defaults)) + [*arguments.defaults])
+            zip(
+                plain,
+                [None] * (len(plain) - len(arguments.defaults)) + [*arguments.defaults],
+                strict=True,
+            )
         )
-        pairs += zip(arguments.kwonlyargs, arguments.kw_defaults)
+        pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         pairs += [(arg, None) for arg in (arguments.vararg, arguments.kwarg) if arg is not None]
         for arg, value in pairs:
             self._bind(arg.arg, "param", arg, value)

@@ -1,9 +1,9 @@
 """What ``--write`` replaced, kept in the user's cache, so that ``--revert`` can be exact.
 
-The way back by syntax alone cannot know whether ``import distexec as futures`` was ``from concurrent
-import futures`` or ``import concurrent.futures as futures``. A file that still is what we wrote
-becomes again what we read; one that was edited since, or came from another machine, is reverted by
-syntax.
+The way back by syntax alone cannot know whether ``import distexec as futures`` was
+``from concurrent import futures`` or ``import concurrent.futures as futures``. A file that still is
+what we wrote becomes again what we read; one that was edited since, or came from another machine,
+is reverted by syntax.
 """
 
 import hashlib

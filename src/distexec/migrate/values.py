@@ -265,9 +265,9 @@ class Values:
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 arguments = [*function.args.posonlyargs, *function.args.args]
                 up = module.names.parent.get(function)
-                if arguments and arguments[0].arg == node.id and isinstance(up, ast.ClassDef):
-                    if not _is_static(function):
-                        return Definition(module, up)
+                is_first = bool(arguments) and arguments[0].arg == node.id
+                if is_first and isinstance(up, ast.ClassDef) and not _is_static(function):
+                    return Definition(module, up)
         if isinstance(node, ast.expr):
             for value in self.of(node, module, depth + 1):
                 if value.definition is not None:
@@ -327,7 +327,7 @@ class Values:
         return found
 
     def callee(self, node: ast.AST | None, module: Module) -> Definition | None:
-        """The function or class of the tree that calling *node* runs, methods of objects included."""
+        """The function or class of the tree that calling *node* runs, methods included."""
         found = self.project.definition(node, module)
         if found is None and isinstance(node, ast.Attribute):
             owner = self.owner_of(node.value, module)

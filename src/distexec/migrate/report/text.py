@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from itertools import pairwise
 
 from distexec.migrate.records import FileReport, Finding, SiteReport, Verdict, apply_edits
 from distexec.migrate.report.model import Summary
@@ -26,7 +27,7 @@ def diff(report: FileReport, source: Source) -> str:
 def _lines(source: Source) -> list[str]:
     # By Python's line ends only: a form feed stays inside its line.
     bounds = [*source.starts, len(source.text)]
-    lines = [source.text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    lines = [source.text[a:b] for a, b in pairwise(bounds)]
     return [line[:-2] + "\r\n" if line.endswith("\r\n") else line for line in lines if line]
 
 
@@ -90,7 +91,8 @@ def _caret(path: str, line: int, column: int, summary: Summary, indent: str) -> 
 def _last_lines(summary: Summary) -> str:
     counts = summary.counts()
     out = [
-        f"{_many(counts['sites'], 'call site')}: {counts['rewritten']} rewritten, {counts['unsafe']} unsafe, "
+        f"{_many(counts['sites'], 'call site')}: {counts['rewritten']} rewritten, "
+        f"{counts['unsafe']} unsafe, "
         f"{counts['kept']} kept",
         f"{counts['blocks']} block, {counts['warns']} warn, {counts['informs']} inform",
         f"{_many(counts['files'], 'file')} scanned, {counts['changed']} "

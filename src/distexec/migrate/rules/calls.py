@@ -239,7 +239,8 @@ def _future(case: Case, target: Target) -> Iterator[Finding]:
             FORGET,
             submission.call,
             module,
-            f"the result of {target.label}, submitted on line {submission.line} to the pool of line "
+            f"the result of {target.label}, submitted on line {submission.line} to the pool of "
+            "line "
             f"{case.site.line}, is never read",
             processes,
         )
@@ -253,7 +254,8 @@ def _future(case: Case, target: Target) -> Iterator[Finding]:
                 CALLBACK,
                 callback,
                 module,
-                f"the callback {module.text(callback)} of the call on line {submission.line} touches shared state",
+                f"the callback {module.text(callback)} of the call on line {submission.line} "
+                "touches shared state",
             )
     for name, scope in futures_of(submission):
         for use in module.names.names_of(name, scope):
@@ -263,11 +265,10 @@ def _future(case: Case, target: Target) -> Iterator[Finding]:
                 isinstance(attribute, ast.Attribute)
                 and attribute.attr == "result"
                 and isinstance(call, ast.Call)
-            ):
-                if call.args or call.keywords:
-                    yield case.finding(
-                        TIMEOUT,
-                        call,
-                        module,
-                        f"the result of the call on line {submission.line} is awaited with a timeout",
-                    )
+            ) and (call.args or call.keywords):
+                yield case.finding(
+                    TIMEOUT,
+                    call,
+                    module,
+                    f"the result of the call on line {submission.line} is awaited with a timeout",
+                )

@@ -155,7 +155,8 @@ def _uses(case: Case) -> Iterator[Finding]:
                 SERVER,
                 use.node,
                 use.module,
-                f"the pool of line {line} is given to {use.detail}(), which runs requests of this process",
+                f"the pool of line {line} is given to {use.detail}(), which runs requests of "
+                "this process",
             )
         elif use.kind == "escape":
             yield case.finding(
@@ -209,7 +210,8 @@ def _arguments(case: Case) -> Iterator[Finding]:
             INITIALIZED,
             initializer,
             module,
-            f"the pool of line {case.site.line} prepares its workers with {module.text(initializer)}",
+            f"the pool of line {case.site.line} prepares its workers with "
+            f"{module.text(initializer)}",
         )
     for keyword in call.keywords:
         if keyword.arg in ("mp_context", "context") and not _is_none(keyword.value):
@@ -217,7 +219,8 @@ def _arguments(case: Case) -> Iterator[Finding]:
                 MP_CONTEXT,
                 keyword.value,
                 module,
-                f"the pool of line {case.site.line} chooses its start method: {module.text(keyword.value)}",
+                f"the pool of line {case.site.line} chooses its start method: "
+                f"{module.text(keyword.value)}",
             )
 
 

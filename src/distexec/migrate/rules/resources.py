@@ -1,4 +1,4 @@
-"""DX2xx: things that cannot travel to another process, or would be severed from what they stand for."""
+"""DX2xx: things that cannot travel to another process, or lose there what they stand for."""
 
 import ast
 from collections.abc import Iterator
@@ -195,7 +195,8 @@ def _receiver(case: Case, target: Target) -> Iterator[Finding]:
                 OPAQUE_SELF,
                 target.function,
                 module,
-                f"{target.label} belongs to class {owner.name} (line {owner.line}), whose objects hold "
+                f"{target.label} belongs to class {owner.name} (line {owner.line}), whose "
+                "objects hold "
                 f"{value.label} in {value.path!r} (line {value.line}); it may not pickle",
             )
     unknown = _unknown_base(case, owner.module, owner.node)
@@ -204,7 +205,8 @@ def _receiver(case: Case, target: Target) -> Iterator[Finding]:
             OPAQUE_SELF,
             target.function,
             module,
-            f"{target.label} belongs to class {owner.name} (line {owner.line}), whose base {unknown} is "
+            f"{target.label} belongs to class {owner.name} (line {owner.line}), whose base "
+            f"{unknown} is "
             "not in the scanned tree; its objects may not pickle",
         )
 
@@ -224,9 +226,9 @@ def _unknown_base(case: Case, module: Module, node: ast.AST) -> str:
     if isinstance(node, ast.ClassDef):
         for base in node.bases:
             head = base.value if isinstance(base, ast.Subscript) else base
-            if case.project.definition(head, module) is None:
-                if not case.project.dotted(head, module) & plain:
-                    return module.text(head)
+            is_known = case.project.definition(head, module) is not None
+            if not is_known and not case.project.dotted(head, module) & plain:
+                return module.text(head)
     return ""
 
 
@@ -304,7 +306,8 @@ def _result(case: Case, target: Target) -> Iterator[Finding]:
                     RESULT,
                     target.function,
                     target.submission.module,
-                    f"{target.label} returns a live {KINDS[name]} object, which cannot be sent back",
+                    f"{target.label} returns a live {KINDS[name]} object, which cannot be sent "
+                    "back",
                 )
         return
     if isinstance(definition.node, ast.ClassDef) or case.site.only_processes:
@@ -327,7 +330,8 @@ def _result(case: Case, target: Target) -> Iterator[Finding]:
                 RESULT,
                 value_node,
                 definition.module,
-                f"{target.label}, submitted on line {target.submission.line}, returns {value.label}, "
+                f"{target.label}, submitted on line {target.submission.line}, returns "
+                f"{value.label}, "
                 "which cannot be sent back",
             )
             break

@@ -106,6 +106,7 @@ def check(case: Case) -> Iterator[Finding]:
                         rule,
                         target.function,
                         target.submission.module,
-                        f"{target.label} is submitted on line {target.submission.line} to the pool of "
+                        f"{target.label} is submitted on line {target.submission.line} to the "
+                        "pool of "
                         f"line {case.site.line}; it {rule.summary}",
                     )

@@ -42,7 +42,8 @@ IDENTITY = Rule(
     "thread-identity",
     _W,
     "looks at the current thread, its name or its ident",
-    "Thread names and idents are those of the worker; use the call's arguments to tell calls apart.",
+    "Thread names and idents are those of the worker; use the call's arguments to tell calls "
+    "apart.",
 )
 BRIDGE = Rule(
     "DX306",
@@ -75,7 +76,8 @@ SIGNAL = Rule(
 RULES = (CONFINEMENT, ONE_WORKER, CONTEXT, LOCAL, IDENTITY, BRIDGE, DEFAULT, LOOP, SIGNAL)
 
 _SAYS_SO = re.compile(
-    r"thread.?safe|single.?thread|one thread|same thread|dedicated thread|serial|confin|not reentrant",
+    r"thread.?safe|single.?thread|one thread|same thread|dedicated thread|serial|confin|not "
+    r"reentrant",
     re.I,
 )
 
@@ -92,7 +94,8 @@ def check(case: Case) -> Iterator[Finding]:
                 use.node,
                 use.module,
                 f"the pool of line {case.site.line} becomes the loop's default executor on line "
-                f"{getattr(use.node, 'lineno', 0)}; asyncio accepts only the standard ThreadPoolExecutor",
+                f"{getattr(use.node, 'lineno', 0)}; asyncio accepts only the standard "
+                "ThreadPoolExecutor",
             )
     for target in case.targets:
         yield from _bridges(case, target)
@@ -159,7 +162,8 @@ def _bridges(case: Case, target: Target) -> Iterator[Finding]:
             target.function,
             module,
             f"{module.text(target.function)} with a coroutine is submitted on line "
-            f"{target.submission.line} to the pool of line {case.site.line}; a coroutine cannot be sent",
+            f"{target.submission.line} to the pool of line {case.site.line}; a coroutine "
+            "cannot be sent",
         )
     if any(name.startswith("contextvars.") for name in target.dotted) or _is_context_run(
         case, target
@@ -168,7 +172,8 @@ def _bridges(case: Case, target: Target) -> Iterator[Finding]:
             CONTEXT,
             target.function,
             module,
-            f"{target.label} on line {target.submission.line} runs in a copied context, which cannot "
+            f"{target.label} on line {target.submission.line} runs in a copied context, which "
+            "cannot "
             f"be sent from the pool of line {case.site.line}",
         )
 
