@@ -217,15 +217,3 @@ SERVERS: Final = _words(
     waitress.serve cheroot.wsgi.Server wsgiref.simple_server.make_server uvicorn.run
     starlette.concurrency.run_in_threadpool tornado.ioloop.IOLoop.set_default_executor"""
 )
-
-#: ``multiprocessing.Pool`` methods with an exact counterpart, and what it is.
-POOL_METHODS: Final = MappingProxyType(
-    {
-        "map": "map",
-        "imap": "map",
-        "imap_unordered": "map",
-        "apply": "submit",
-        "close": "shutdown",
-        "join": "shutdown",
-    }
-)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from distexec.migrate.decide import Opinion
 from distexec.migrate.disk import Change, WriteFailed, write_all
 from distexec.migrate.evidence import Evidence
 from distexec.migrate.examine import Advice, examine_file
@@ -156,7 +157,7 @@ def _advice(given: argparse.Namespace) -> Advice | None:
     if not advisers:
         return None
 
-    def advise(opinions: list) -> None:  # type: ignore[type-arg]  # of Opinion
+    def advise(opinions: list[Opinion]) -> None:
         for adviser in advisers:
             adviser(opinions)
 

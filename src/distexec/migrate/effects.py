@@ -408,5 +408,6 @@ def _is_empty(value: ast.expr | None) -> bool:
         return not value.elts
     if isinstance(value, ast.Dict):
         return not value.keys
-    plain = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and not value.args
-    return plain and value.func.id in ("list", "dict", "set")  # type: ignore[union-attr]  # a call by *plain*
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return not value.args and value.func.id in ("list", "dict", "set")
+    return False

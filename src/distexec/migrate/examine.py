@@ -11,7 +11,7 @@ from distexec.migrate.effects import Effects
 from distexec.migrate.follow import Follower
 from distexec.migrate.options import Options
 from distexec.migrate.pool_methods import NoCounterpart, translate
-from distexec.migrate.pools import Site, survey
+from distexec.migrate.pools import Reference, Site, survey
 from distexec.migrate.project import Module, Project
 from distexec.migrate.records import (
     Edit,
@@ -134,7 +134,7 @@ def _examine(
     report.exported = tuple(sorted(exported))
     report.findings = [finding for opinion in opinions for finding in opinion.findings]
     others = [r for r in found.references if r.role != "typetest"]
-    for finding in class_findings(others, {}, module.path, module):
+    for finding in class_findings(others, module):
         line = finding.place.line
         if not comments.ignores(finding.code, [(line, line)]) and not comments.keeps(line, line):
             report.findings.append(finding)
@@ -150,7 +150,7 @@ def _examine(
     report.sites.sort(key=lambda site: (site.place.line, site.place.column))
 
 
-def _kept_class(finding: Finding, module: Module, references: list) -> SiteReport:  # type: ignore[type-arg]  # list of Reference
+def _kept_class(finding: Finding, module: Module, references: list[Reference]) -> SiteReport:
     node = next(
         r.node for r in references if r.role == "base" and r.node.lineno == finding.place.line
     )

@@ -133,7 +133,8 @@ class Follower:
     ) -> None:
         target = assign.targets[0]
         if isinstance(target, ast.Tuple) and len(target.elts) == len(up.elts):
-            self._target(target.elts[[*up.elts].index(node)], module, depth)  # type: ignore[arg-type]  # found by identity
+            position = next(index for index, value in enumerate(up.elts) if value is node)
+            self._target(target.elts[position], module, depth)
         else:
             self._note("escape", node, module, "a tuple")
 

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from distexec.migrate.decide import Opinion
 from distexec.migrate.explain import page
-from distexec.migrate.records import Finding, Severity
+from distexec.migrate.records import Finding, Place, Severity
 
 _HELP = (
     "y rewrite, n leave alone, e explain the codes, a rewrite all that is safe from here, "
@@ -66,8 +66,6 @@ class Interview:
 
 
 def _refusal(opinion: Opinion) -> Finding:
-    from distexec.migrate.records import Place
-
     site = opinion.site
     return Finding(
         code="DX004",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from distexec.migrate.project import Module, Project
 from distexec.migrate.records import Edit, FileReport, Finding, Place
 from distexec.migrate.rules.handling import PATCHED
+from distexec.migrate.scopes import Binding
 from distexec.migrate.text import Source, Unreadable
 
 _PATCHERS = frozenset({"patch", "setattr", "delattr", "multiple", "object"})
@@ -93,7 +94,7 @@ def _one(
     )
 
 
-def _imports(module: Module) -> Iterator[list]:  # type: ignore[type-arg]  # lists of bindings
+def _imports(module: Module) -> Iterator[list[Binding]]:
     for scope in {module.names.root, *module.names.scope_of.values()}:
         for bindings in scope.bindings.values():
             yield [binding for binding in bindings if binding.kind == "import"]

@@ -226,7 +226,11 @@ def _sites(found: Survey) -> None:
 
 def _alias_target(reference: Reference, module: Module) -> ast.Name:
     statement = module.names.statement(reference.node)
-    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    target: ast.expr | None = None
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
     assert isinstance(target, ast.Name)
     return target
 

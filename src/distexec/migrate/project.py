@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distexec.migrate.scopes import FUNCTIONS, Binding, FunctionNode, Names, Scope
+from distexec.migrate.scopes import FUNCTIONS, Binding, FunctionNode, Names
 from distexec.migrate.syntax import parse
 from distexec.migrate.text import Source, Unreadable
 
@@ -313,8 +313,3 @@ def _package(folder: str, packages: dict[str, str]) -> str:
             known = ""
         packages[folder] = known
     return known
-
-
-def is_module_scope(scope: Scope) -> bool:
-    """Whether *scope* is the outermost one."""
-    return scope.parent is None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from distexec.migrate.examine import Advice, examine_file, matters
 from distexec.migrate.files import Found, is_generated
@@ -18,6 +19,8 @@ from distexec.migrate.text import Source, Unreadable
 #: Below this many files starting processes costs more than it saves.
 _WORTH_PROCESSES = {"test": 2000, "examine": 24}
 _CHUNK = {"test": 250, "examine": 4}
+
+T = TypeVar("T")
 
 #: Called with the phase, files done, and files in all.
 Progress = Callable[[str, int, int], None]
@@ -134,8 +137,8 @@ class Run:
             reports[report.path] = report
 
     def _spread(
-        self, phase: str, work: Callable[..., object], paths: Sequence[str], *extra: object
-    ) -> Iterator:  # type: ignore[type-arg]  # results of *work*
+        self, phase: str, work: Callable[..., T], paths: Sequence[str], *extra: object
+    ) -> Iterator[T]:
         size = _CHUNK[phase]
         chunks = [list(paths[at : at + size]) for at in range(0, len(paths), size)]
         if self.jobs == 1 or len(paths) < _WORTH_PROCESSES[phase]:

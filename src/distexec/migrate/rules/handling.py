@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from distexec.migrate.pools import Reference, Site
+from distexec.migrate.project import Module
 from distexec.migrate.records import Finding, Place, Severity
 from distexec.migrate.rules.base import Case, Rule
 
@@ -241,13 +242,8 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def class_findings(
-    references: list[Reference], site_of: dict[Reference, Site], path: str, module: object
-) -> Iterator[Finding]:
+def class_findings(references: list[Reference], module: Module) -> Iterator[Finding]:
     """Findings about the class itself: subclasses, defaults, registries, type tests."""
-    from distexec.migrate.project import Module
-
-    assert isinstance(module, Module)
     for reference in references:
         rule = {
             "base": SUBCLASS,
@@ -271,16 +267,13 @@ def class_findings(
         yield Finding(
             code=rule.code,
             severity=rule.severity,
-            place=Place(path=path, line=line, column=module.column(reference.node)),
+            place=Place(path=module.path, line=line, column=module.column(reference.node)),
             message=f"{what} on line {line}; it stays the standard library's",
             site_line=line,
             hint=rule.hint,
         )
 
 
-def _is_getattr(node: ast.AST, module: object) -> bool:
-    from distexec.migrate.project import Module
-
-    assert isinstance(module, Module)
+def _is_getattr(node: ast.AST, module: Module) -> bool:
     up = module.names.parent.get(node)
     return isinstance(up, ast.Call) and isinstance(up.func, ast.Name) and up.func.id == "getattr"

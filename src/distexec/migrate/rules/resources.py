@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from distexec.migrate.catalog import KINDS
 from distexec.migrate.project import Module, own_nodes
 from distexec.migrate.records import Finding, Severity
 from distexec.migrate.rules.base import Case, Rule, Target
@@ -298,8 +299,6 @@ def _culprit(
 def _result(case: Case, target: Target) -> Iterator[Finding]:
     definition = target.definition
     if definition is None:
-        from distexec.migrate.catalog import KINDS
-
         for name in target.dotted:
             if KINDS.get(name) in ("file", "socket", "database", "client", "lock"):
                 yield case.finding(

@@ -9,6 +9,7 @@ from distexec.migrate.project import root_name
 from distexec.migrate.records import Finding, Severity
 from distexec.migrate.rules.base import Case, Rule, Target
 from distexec.migrate.rules.handling import initializer_of
+from distexec.migrate.scopes import Names
 
 _B, _W = Severity.BLOCKS, Severity.WARNS
 _RETURN = "Return the value from the function and combine the results where you read the futures."
@@ -206,10 +207,7 @@ def used_after(target: Target, argument: ast.expr) -> ast.Name | None:
     return _use_behind(module.names, root, last)
 
 
-def _use_behind(names: object, root: ast.Name, last: int) -> ast.Name | None:
-    from distexec.migrate.scopes import Names
-
-    assert isinstance(names, Names)
+def _use_behind(names: Names, root: ast.Name, last: int) -> ast.Name | None:
     home = names.scope_at(root).lookup(root.id)
     if home is None:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from distexec.migrate.catalog import CALL_EFFECTS
 from distexec.migrate.records import Finding, Severity
 from distexec.migrate.rules.base import Case, Rule
 
@@ -96,8 +97,6 @@ def check(case: Case) -> Iterator[Finding]:
             yield case.at_effect(rule, target, effect, f"uses {effect.subject}")
     for target in case.targets:
         if target.definition is None:
-            from distexec.migrate.catalog import CALL_EFFECTS
-
             for name in target.dotted:
                 rule = _BY_KIND.get(CALL_EFFECTS.get(name, ""))
                 if rule is not None and rule.code not in seen:

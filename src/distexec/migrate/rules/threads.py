@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from distexec.migrate.records import Finding, Severity
 from distexec.migrate.rules.base import Case, Rule, Target
+from distexec.migrate.text import Source
 
 _B, _W, _I = Severity.BLOCKS, Severity.WARNS, Severity.INFORMS
 
@@ -136,10 +137,7 @@ def _one_worker(case: Case) -> Iterator[Finding]:
         )
 
 
-def _nearby_comments(source: object, call: ast.Call) -> str:
-    from distexec.migrate.text import Source
-
-    assert isinstance(source, Source)
+def _nearby_comments(source: Source, call: ast.Call) -> str:
     first = max(1, call.lineno - 3)
     last = min(len(source.starts), (call.end_lineno or call.lineno) + 1)
     lines = (source.line(number) for number in range(first, last + 1))
