@@ -13,8 +13,10 @@ TREES = {"standard library": "stdlib", "installed packages": "purelib"}
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", TREES)
-def test_whole_trees_go_through(name: str, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    """Code of all ages and styles: no crash, unparsable files named as such, and the time printed."""
+def test_whole_trees_go_through(
+    name: str, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code of all ages and styles: no crash, unparsable files named, the time printed."""
     folder = sysconfig.get_path(TREES[name])
     begin = time.perf_counter()
 
@@ -33,7 +35,12 @@ def test_whole_trees_go_through(name: str, command: Command, capsys: pytest.Capt
 
 def test_trees_without_executors_are_fast(command: Command, tree: Tree) -> None:
     """At least 1,000 files a second where nothing matters."""
-    tree({f"p{n // 100}/m{n}.py": "import os\n\n\n" + "def f(x):\n    return x\n" * 50 for n in range(3000)})
+    tree(
+        {
+            f"p{n // 100}/m{n}.py": "import os\n\n\n" + "def f(x):\n    return x\n" * 50
+            for n in range(3000)
+        }
+    )
     begin = time.process_time()
 
     result = command("--check", "--jobs", "1", ".")
@@ -46,7 +53,8 @@ def test_trees_full_of_executors_are_fast_enough(command: Command, tree: Tree) -
     """At least 25 files a second and core where everything matters: here with 250 lines each."""
     case = Path(__file__).resolve().parents[2] / "migrate" / "cases" / "self_list_through_a_method"
     text = (case / "before.py").read_text("utf-8").replace("print(", "str(")
-    filler = "\n\ndef f{n}(a, b=1, *c, **d):\n    x = [a, b, *c]\n    y = {{k: v for k, v in d.items()}}\n"
+    filler = "\n\ndef f{n}(a, b=1, *c, **d):\n    x = [a, b, *c]\n"
+    filler += "    y = {{k: v for k, v in d.items()}}\n"
     filler += "    if a:\n        return x + list(y)\n    return sorted(x, key=lambda e: e.size)\n"
     body = text + "".join(filler.format(n=n) for n in range(28))
     tree({f"m{n}.py": body for n in range(60)})

@@ -18,7 +18,7 @@ from distexec.check.pickling import LOCKS, QUEUES, dump, refusal
 #: Calls of each site that are looked at whatever it costs.
 ALWAYS = 3
 #: After those, looking may take this part of the time the program has run.
-SHARE = 0.4
+SHARE = 0.25
 
 #: Frames of these files are not where the user submits.
 _LIBRARY = tuple(
@@ -103,8 +103,7 @@ class Inspector:
         site = self._site(function)
         with self._lock:
             site.calls += 1
-            affordable = self._spent < SHARE * (self._clock() - self._started)
-            if site.checked >= ALWAYS and not affordable:
+            if site.checked >= ALWAYS and not self._is_affordable():
                 return function
             site.checked += 1
         begin = self._clock()
@@ -123,6 +122,9 @@ class Inspector:
         kwargs: dict[str, Any],
     ) -> Any:
         """Run the call in its worker thread, and look at what it does."""
+        if site.compared >= ALWAYS and not self._is_affordable():
+            # Many calls may have been let through before the first of them was paid for.
+            return function(*args, **kwargs)
         if not self._comparing.acquire(blocking=False):
             result = function(*args, **kwargs)
         else:
@@ -140,6 +142,9 @@ class Inspector:
         self._result(site, result, packed)
         self._charge(begin)
         return result
+
+    def _is_affordable(self) -> bool:
+        return self._spent < SHARE * (self._clock() - self._started)
 
     def _charge(self, begin: float) -> None:
         with self._lock:

@@ -120,3 +120,17 @@ def from_import(names: Iterable[ast.alias], module: str = "distexec") -> str:
     """``from distexec import a, b as c``."""
     parts = (f"{n.name} as {n.asname}" if n.asname else n.name for n in names)
     return f"from {module} import {', '.join(parts)}"
+
+
+def remove_statement(statement: ast.stmt, module: Module) -> Edit:
+    """Take out a statement, with its line if it has one to itself."""
+    text = module.source.text
+    start, end = module.start(statement), module.end(statement)
+    line_start = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
+    if not text[line_start:start].strip() and text[end : end + 1] in ("", "\r", "\n"):
+        if line_start >= 2 and text[line_start - 2 : line_start] == "\r\n":
+            return Edit(line_start - 2, end, "")
+        return Edit(max(0, line_start - 1), end, "")
+    if text[:start].endswith("; "):
+        return Edit(start - 2, end, "")
+    return Edit(start, end, "pass")

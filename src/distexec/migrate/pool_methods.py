@@ -46,6 +46,8 @@ def translate(site: Site, life: Life) -> list[Edit]:
     Raises:
         NoCounterpart: One use cannot be translated exactly, so none is.
     """
+    if not site.references:
+        raise NoCounterpart(site.call, site.module, "the start method")
     edits = _constructor(site)
     for submission in life.submissions:
         if submission.module is not site.module:

@@ -213,6 +213,8 @@ def _sites(found: Survey) -> None:
             continue
         for call in made:
             calls.setdefault(call, []).extend(references)
+    for call in _of_contexts(found):
+        found.sites.append(Site(module, call, frozenset({"process"}), "pool"))
     for call, references in sorted(
         calls.items(), key=lambda item: (item[0].lineno, item[0].col_offset)
     ):
@@ -222,6 +224,23 @@ def _sites(found: Survey) -> None:
         found.sites.append(
             Site(module, call, frozenset(kind for kind, _ in facts), family, references)
         )
+
+
+def _of_contexts(found: Survey) -> list[ast.Call]:
+    """Pools made by ``multiprocessing.get_context(...)``: there is no class to swap."""
+    names = found.module.names
+    made: list[ast.Call] = []
+    for node in names.attributes.get("Pool", ()):
+        up = names.parent.get(node)
+        bases: list[ast.expr | None] = [node.value]
+        if isinstance(node.value, ast.Name):
+            bases = [binding.value for binding in names.reaching(node.value)]
+        for base in bases:
+            callee = getattr(base.func, "attr", "") if isinstance(base, ast.Call) else ""
+            callee = callee or getattr(getattr(base, "func", None), "id", "")
+            if callee == "get_context" and isinstance(up, ast.Call) and up.func is node:
+                made.append(up)
+    return made
 
 
 def _alias_target(reference: Reference, module: Module) -> ast.Name:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distexec.migrate.catalog import MIRRORED
 from distexec.migrate.scopes import FUNCTIONS, Binding, FunctionNode, Names
 from distexec.migrate.syntax import parse
 from distexec.migrate.text import Source, Unreadable
@@ -107,12 +108,20 @@ class Project:
         tree, parsed = parse(source)
         package = name if Path(source.path).stem == "__init__" else name.rpartition(".")[0]
         try:
-            names = Names(tree, package)
+            declares = "global" in source.text or "nonlocal" in source.text
+            names = Names(tree, package, has_declarations=declares)
         except RecursionError as error:
             raise Unreadable("cannot parse: nested too deeply") from error
         module = Module(source.path, name, source, parsed, tree, names)
         self._parsed[source.path] = module
         return module
+
+    def forget(self, most: int) -> bool:
+        """Drop the oldest parsed modules if there are more than *most*; tell whether any went."""
+        old = list(self._parsed)[: max(0, len(self._parsed) - most)]
+        for path in old:
+            del self._parsed[path]
+        return bool(old)
 
     def load(self, path: str) -> Module | None:
         """The module at *path*; ``None`` if it cannot be read."""
@@ -163,7 +172,8 @@ class Project:
         if hasattr(builtins, name):
             yield f"builtins.{name}"
         for star in module.names.star_imports:
-            if star.module and not star.level:
+            known = star.module == "concurrent.futures" and name not in MIRRORED
+            if star.module and not star.level and not known:
                 yield f"{star.module}.{name}"
 
     def _binding_names(self, binding: Binding, module: Module, hops: int) -> frozenset[str]:

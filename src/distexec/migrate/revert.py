@@ -8,6 +8,7 @@ from distexec.migrate.imports import (
     add_after,
     drop_aliases,
     from_import,
+    remove_statement,
     replace_statement,
     swap_alias,
     swap_module,
@@ -82,7 +83,7 @@ def _import(
     if is_added and all(
         _existing(chain.attr, use, module) for use, chain in zip(uses, chains, strict=True)
     ):
-        edits.append(_remove_line(statement, module))
+        edits.append(remove_statement(statement, module))
     else:
         edits.append(Edit(module.start(alias), module.end(alias), "concurrent.futures"))
         edits += _strings(module)
@@ -129,17 +130,3 @@ def _existing(attr: str, use: ast.Name, module: Module) -> str | None:
         if star.module == "concurrent.futures":
             return attr
     return None
-
-
-def _remove_line(statement: ast.stmt, module: Module) -> Edit:
-    """Take out an import that :func:`add_after` put in."""
-    text = module.source.text
-    start, end = module.start(statement), module.end(statement)
-    line_start = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
-    if not text[line_start:start].strip() and text[end : end + 1] in ("", "\r", "\n"):
-        if line_start >= 2 and text[line_start - 2 : line_start] == "\r\n":
-            return Edit(line_start - 2, end, "")
-        return Edit(max(0, line_start - 1), end, "")
-    if text[:start].endswith("; "):
-        return Edit(start - 2, end, "")
-    return Edit(start, end, "pass")

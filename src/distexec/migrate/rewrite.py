@@ -9,6 +9,7 @@ from distexec.migrate.imports import (
     add_after,
     drop_aliases,
     from_import,
+    remove_statement,
     replace_statement,
     swap_alias,
     swap_module,
@@ -147,11 +148,10 @@ class Rewriter:
         swapping = {binding.node for group, binding in pairs if id(group) in self.swapped}
         if statement.module == "concurrent" and swapping:
             # from concurrent import futures: the module itself goes.
-            if len(statement.names) == 1:
-                name = statement.names[0].asname or statement.names[0].name
-                self.out.edits.append(
-                    replace_statement(statement, self.module, f"import distexec as {name}")
-                )
+            if len(swapping) == len(statement.names):
+                names = [alias.asname or alias.name for alias in statement.names]
+                line = "; ".join(f"import distexec as {name}" for name in names)
+                self.out.edits.append(replace_statement(statement, self.module, line))
             else:
                 self.out.edits += drop_aliases(statement, _aliases(swapping), self.module)
                 for alias in _aliases(swapping):
@@ -247,6 +247,10 @@ class Rewriter:
                 and not alias.asname
                 and self._strings_follow(group)
             ):
+                again = self._has_import(statement, self._import_line())
+                if again and len(statement.names) == 1:
+                    self.out.edits.append(remove_statement(statement, self.module))
+                    continue
                 self.out.edits.append(swap_alias(alias, self.module, self._as_prefix()))
                 self._dotted(group)
             else:

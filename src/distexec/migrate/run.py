@@ -1,5 +1,6 @@
 """A whole run over a tree: byte test, workers, then what concerns several files at once."""
 
+import gc
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from distexec.migrate.text import Source, Unreadable
 
 #: Below this many files starting processes costs more than it saves.
 _WORTH_PROCESSES = {"test": 2000, "examine": 24}
+#: Parsed modules that one process keeps; each takes a few MB.
+_MOST_MODULES = 150
 _CHUNK = {"test": 250, "examine": 4}
 
 T = TypeVar("T")
@@ -186,16 +189,21 @@ def _test_chunk(paths: list[str]) -> _Tested:
 
 
 def _examine_chunk(paths: list[str], consumers: dict[str, list[str]]) -> list[FileReport]:
-    reports: list[FileReport] = []
-    for path in paths:
-        try:
-            source = Source.decode(path, Path(path).read_bytes())
-        except (OSError, Unreadable) as error:
-            reports.append(FileReport(path=path, error=str(error)))
-            continue
-        reports.append(
-            examine_file(
-                source, _Worker.project, _Worker.options, consumers=consumers, advice=_Worker.advice
-            )
-        )
-    return reports
+    # Syntax trees are many small objects: the collector would look at them over and over.
+    gc.disable()
+    try:
+        if _Worker.project.forget(_MOST_MODULES):
+            gc.collect()
+        return [_examine_path(path, consumers) for path in paths]
+    finally:
+        gc.enable()
+
+
+def _examine_path(path: str, consumers: dict[str, list[str]]) -> FileReport:
+    try:
+        source = Source.decode(path, Path(path).read_bytes())
+    except (OSError, Unreadable) as error:
+        return FileReport(path=path, error=str(error))
+    return examine_file(
+        source, _Worker.project, _Worker.options, consumers=consumers, advice=_Worker.advice
+    )

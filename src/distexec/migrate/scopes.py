@@ -73,9 +73,13 @@ class Scope:
 class Names(ast.NodeVisitor):
     """All scopes of a tree, built in one walk."""
 
-    def __init__(self, tree: ast.Module, package: str = "") -> None:
+    def __init__(
+        self, tree: ast.Module, package: str = "", *, has_declarations: bool = True
+    ) -> None:
         #: Dotted name of the package that relative imports start from.
         self.package = package
+        #: Whether a ``global`` or ``nonlocal`` may occur; looking for them takes a while.
+        self._has_declarations = has_declarations
         self.root = Scope("module", tree, None)
         #: The scope that a function, class or comprehension opens.
         self.scope_of: dict[ast.AST, Scope] = {tree: self.root}
@@ -391,7 +395,8 @@ class Names(ast.NodeVisitor):
                 self.parent[arg.annotation] = arg
                 self.visit(arg.annotation)
                 self._scope = inner
-        self._declare(body)
+        if self._has_declarations:
+            self._declare(body)
         self._visit_in(node, body)
         self._scope = outer
 
