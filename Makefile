@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## lint, format, types, import directions and the examples i
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest tests/check_docs.py
 
 .PHONY: bench

@@ -51,9 +51,12 @@ def main() -> None:
 
 def standard_library() -> list[str]:
     """Return the paths of all its files, the largest first, so that none of them comes last."""
-    root = Path(sysconfig.get_path("stdlib"))
-    files = [path for path in root.rglob("*.py") if "site-packages" not in path.parts]
-    return [str(path) for path in sorted(files, key=lambda path: (-path.stat().st_size, path))]
+    paths = []
+    for folder, folders, names in os.walk(sysconfig.get_path("stdlib")):
+        if "site-packages" in folders:
+            folders.remove("site-packages")
+        paths += [os.path.join(folder, name) for name in names if name.endswith(".py")]
+    return sorted(paths, key=os.path.getsize, reverse=True)
 
 
 def measure_all(futures: Any, executor: Any, paths: list[str]) -> Iterator[Module]:
@@ -84,9 +87,8 @@ def look_alikes(functions: Iterable[Function]) -> dict[Place, list[Place]]:
         for pair in combinations(alike, 2)
     )
     candidates = defaultdict(list)
-    for (left, right), count in sorted(shared.items()):
-        if count >= SHARED_SHINGLES:
-            candidates[left].append(right)
+    for left, right in sorted(pair for pair, count in shared.items() if count >= SHARED_SHINGLES):
+        candidates[left].append(right)
     return candidates
 
 

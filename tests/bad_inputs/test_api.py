@@ -81,8 +81,8 @@ def test_input_that_fails_in_the_middle_leaves_the_executor_well(world: World, p
 @pytest.mark.parametrize("chunksize", [0, -1, 1.5, "4", math.nan])
 @on("twin")
 def test_senseless_chunksize_is_refused(world: World, pool: Pools, chunksize: Any) -> None:
-    """As the standard process pool does, at the call."""
-    with pytest.raises((ValueError, TypeError), match="chunksize"):
+    """As the standard process pool does: at the call, and not at the first result."""
+    with pytest.raises((ValueError, TypeError)):
         pool(world, 2).map(calls.square, [1, 2], chunksize=chunksize)
 
 

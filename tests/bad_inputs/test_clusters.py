@@ -1,6 +1,7 @@
 """Rows 56 to 66 and 69: clusters that are not there, not ours, or not what they seem."""
 
 import importlib
+import json
 import logging
 import secrets
 import socket
@@ -22,6 +23,13 @@ from distexec.errors import (
     ModuleMissing,
     SecretError,
 )
+from distexec.settings import Settings
+from distexec.store.connect import open_node_store
+from distexec.store.endpoint import Endpoint
+from distexec.wire import places
+from distexec.wire.records import WIRE_VERSION
+from distexec.wire.seal import Direction, Seal
+from distexec.wire.secret import load as secret_of_this_process
 from properties import calls
 from properties.worlds import EMBEDDED, OURS, Pools, World, on
 
@@ -282,18 +290,59 @@ def test_secret_that_others_can_read_is_refused(
 
 
 @pytest.mark.usefixtures("secret")
-def test_caller_with_another_secret_is_refused_at_once() -> None:
+def test_caller_with_another_secret_is_refused_at_once(tmp_path: Path) -> None:
     """Silence would look like a slow cluster: both sides are named, by the ids of their secrets."""
     with distexec.LocalCluster(1) as cluster:
         cluster.wait_ready()
+        # The way to the server and its password, without the secret that lies beside them.
+        folder = Path(cluster.url.partition("://")[2]).parent
+        for name in ("server.sock", "server.password"):
+            (tmp_path / name).symlink_to(folder / name)
 
-        error = refusal(cluster.url)
+        error = refusal(f"redis+socket://{tmp_path}/server.sock")
 
     assert isinstance(error, ClusterMismatch)
     assert "secret" in str(error)
 
 
 # Nodes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("difference", "names"),
+    [
+        ({"python": "3.99"}, ("3.99", f"{sys.version_info[0]}.{sys.version_info[1]}")),
+        ({"wire": 99}, ("99", str(WIRE_VERSION))),
+    ],
+    ids=["python", "wire"],
+)
+@pytest.mark.usefixtures("secret")
+def test_node_that_does_not_fit_is_refused_at_once(
+    server: Server, difference: dict[str, Any], names: tuple[str, str]
+) -> None:
+    """Pickled code of another Python fails in strange ways: both versions are named instead."""
+    seal = Seal(*secret_of_this_process())
+    public = {
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+        "wire": WIRE_VERSION,
+        "version": distexec.__version__,
+        "key": seal.key_id.hex(),
+        "host": "elsewhere",
+    }
+    private = {"name": "odd", "pid": 1, "queues": ["distexec"], "slots": 1, "children": []}
+    frame = json.dumps(public | difference).encode() + b"\n"
+    frame += seal.seal(Direction.CONTROL, places.node("odd"), json.dumps(private).encode())
+    nodes = open_node_store(Endpoint.parse(server.url), Settings())
+    try:
+        nodes.beat("odd", frame, 30.0)
+
+        error = refusal(server.url)
+    finally:
+        nodes.leave("odd")
+        nodes.close()
+
+    assert isinstance(error, ClusterMismatch)
+    assert all(name in str(error) for name in ("odd", "elsewhere", *names))
 
 
 @pytest.mark.usefixtures("secret")

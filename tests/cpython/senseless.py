@@ -1,6 +1,6 @@
 """The tests of CPython that make no sense for calls in other processes, each with its reason.
 
-Of the 93 distinct ones in 3.11 these are 26; the other 67 are fair. Where a test looks at private
+Of the 93 distinct ones in 3.11 they are 26; the other 67 are fair. Where a test looks at private
 attributes, the public behaviour that it is about has a test of our own.
 """
 
@@ -40,4 +40,14 @@ SENSELESS = {
     "Executor.test_ressources_gced_in_workers": _PROXY,
     "Executor.test_saturation": f"{_PROCESSES}, {_SEMAPHORE}",
     "ExecutorDeadlock.test_shutdown_deadlock_pickle": "joins a private thread of the pool",
+}
+
+#: The same for tests that came after 3.11.
+LATER = {
+    "ThreadPoolExecutor.test_process_fork_from_a_threadpool": f"{_SHARED}: the test case itself",
+    "Shutdown.test_shutdown_gh_132969_case_1": "joins a private thread of the pool",
+    "Shutdown.test_shutdown_gh_132969_case_2": "joins a private thread of the pool",
+    "ExecutorDeadlock.test_gh105829_should_not_deadlock_if_wakeup_pipe_full": (
+        "replaces private parts of the standard pool"
+    ),
 }

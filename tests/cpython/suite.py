@@ -113,6 +113,10 @@ def _swap(module: ModuleType) -> None:
         module.futures = _Futures()
     if hasattr(module, "Future"):
         module.Future = SUBJECT.Future
+    if hasattr(module, "threading_helper"):
+        # It waits for every thread to end, and a session's outlive its executors for a moment. What
+        # stays for good is found by conftest.py.
+        module.threading_helper.threading_cleanup = lambda *key: None
     mixin = getattr(module, "ProcessPoolSpawnMixin", None)
     if SUBJECT is not concurrent.futures and hasattr(mixin, "ctx"):
         # Without ``ctx`` they pass neither start methods nor queues that only children can use.

@@ -102,7 +102,7 @@ def meet(folder: str | Path, name: object, parties: int) -> int:
     while (present := len(os.listdir(folder))) < parties:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{present} of {parties} met")
-        time.sleep(0.002)
+        time.sleep(0.01)
     return present
 
 

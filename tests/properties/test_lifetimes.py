@@ -88,7 +88,12 @@ def test_forgotten_executor_finishes_its_work_and_goes(world: World, ledger: str
     eventually(lambda: gc.collect() * 0 or alive() is None)
     assert [future.result(timeout=20) for future in futures] == list(range(20))
     assert sorted(map(int, calls.read_ledger(ledger))) == list(range(20))
-    eventually(lambda: set(threading.enumerate()) <= threads, timeout=15)
+
+    def is_gone() -> bool:
+        assert set(threading.enumerate()) - threads == set()
+        return True
+
+    eventually(is_gone, timeout=15)
 
 
 @on("stdlib-threads", *OURS)

@@ -70,7 +70,8 @@ class Channel:
         self.sending = threading.Lock()
         #: Functions that the server has, the least recently used first.
         self.functions: OrderedDict[bytes, None] = OrderedDict()
-        self.leases = 0
+        #: Slots that serve the executor, and calls that they may run together, when last seen.
+        self.leases = self.threads = 0
         #: What each queue was last asked for, and when it was last woken.
         self.asked: dict[str, int] = {}
         self.woken: dict[str, tuple[float, int]] = {}
@@ -156,27 +157,25 @@ class Channel:
 
     def revoke(self, call: PendingCall) -> bool:
         """Take *call* back, from here or from its stream; True only if it will never run."""
-        state = self.window.cancel(call)
-        if state is CallState.SENT:
-            key = call.queue, call.entry
-            if self.session.recall(self, [key], cancelled=call):
-                state = call.state
-            if state is CallState.CANCELLED:
-                # The other calls of its batch wait again.
-                self.session.dispatch(self, at_once=False)
-        if state is not CallState.CANCELLED:
-            return False
-        self.counters.cancelled += 1
-        self.settled(1)
-        return True
+        cancelled = self.window.cancel(call)
+        if not cancelled and call.state is CallState.SENT:
+            # Held, so that it cannot be sent again before it is cancelled here.
+            with self.window.held():
+                self.session.recall(self, self.window.entries_to_recall(call))
+                cancelled = self.window.cancel(call)
+            self.session.dispatch(self, at_once=False)
+        if cancelled:
+            self.counters.cancelled += 1
+            self.settled(1)
+        return call.state is CallState.CANCELLED
 
     def cancel_unstarted(self) -> None:
         """Cancel every call that no worker has."""
-        for call in self.window.cancel_waiting():
-            call.future.cancel()
-        self.session.recall(self, self.window.entries())
-        for call in self.window.cancel_waiting():
-            call.future.cancel()
+        with self.window.held():
+            self.session.recall(self, self.window.entries())
+            for call in self.window.waiting():
+                call.future.cancel()
+        self.session.dispatch(self, at_once=False)
 
     def shut_down(self) -> None:
         """Take no more calls. The channel closes when its last one is settled."""

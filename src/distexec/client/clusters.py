@@ -185,10 +185,10 @@ class EmbeddedCluster(RemoteCluster):
         return self._local.slots
 
     def surroundings(self) -> "Surroundings":
-        from distexec.engine.node_process import import_path, node_environment
+        from distexec.engine.node_process import import_path, node_environment, working_folder
         from distexec.wire.records import Surroundings
 
-        directory = os.getcwd()
+        directory = working_folder()
         return Surroundings(
             directory,
             tuple(import_path(sys.path, directory)),

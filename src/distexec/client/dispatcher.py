@@ -172,6 +172,14 @@ class Dispatcher:
             self._session.store.drop_functions(ref, dropped)
         return new
 
+    def withdraw(self, channel: Channel) -> None:
+        """Ask for nothing any more: else a slot that its lease left would come back at once."""
+        with channel.sending:
+            if not channel.window.outstanding:
+                for queue in channel.asked:
+                    self._session.store.ask(queue, channel.ref, None)
+                channel.asked.clear()
+
     def ask(self, channel: Channel, queue: str, *, again: bool = False) -> None:
         """Ask for the leases that would have something to do, and wake slots for them.
 
@@ -188,6 +196,8 @@ class Dispatcher:
             cpu_share=channel.window.cpu_share,
             oldest_wait=0.0 if oldest is None else now - oldest,
             slots=cluster.slots(queue),
+            leases=channel.leases,
+            threads=channel.threads,
         )
         if channel.asked.get(queue, 0) < wanted or again:
             demand = Demand(wanted, channel.spec.limit, places.PYTHON, WIRE_VERSION)

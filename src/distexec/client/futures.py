@@ -34,6 +34,26 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def _attach(self, call: PendingCall, revoker: Revoker) -> None:
         self._call, self._revoker, self._pid = call, revoker, os.getpid()
 
+    def result(self, timeout: float | None = None) -> T:
+        """Return what the call returned, or raise what it raised.
+
+        Args:
+            timeout: Seconds to wait; ``None`` waits for as long as it takes.
+
+        Raises:
+            TimeoutError: It has not ended in time.
+            CancelledError: It was cancelled.
+        """
+        try:
+            value = super().result(timeout)
+            # Before Python 3.13 an exception that is false (``__bool__``, ``__len__``) was lost.
+            if self._exception is None:
+                return value
+            raise self._exception
+        finally:
+            # Breaks the cycle with the exception's traceback.
+            del self
+
     def cancel(self) -> bool:
         """Cancel the call if no worker has it.
 

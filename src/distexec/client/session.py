@@ -156,29 +156,20 @@ class Session:
         self.warden.callbacks_waiting = True
         self.dispatcher.notify()
 
-    def recall(
-        self,
-        channel: Channel,
-        entries: Iterable[tuple[str, int]],
-        *,
-        cancelled: PendingCall | None = None,
-    ) -> list[tuple[str, int]]:
-        """Take back the entries that no lease holds; their calls wait again, but *cancelled*."""
+    def recall(self, channel: Channel, entries: Iterable[tuple[str, int]]) -> None:
+        """Take back the entries that no lease holds: their calls wait again."""
         queues: dict[str, list[int]] = {}
         for queue, entry in entries:
             queues.setdefault(queue, []).append(entry)
-        recalled: list[tuple[str, int]] = []
         # Entries that are being put are recalled after they are there.
         with channel.sending:
             for queue, numbers in queues.items():
                 try:
-                    taken_back = self.store.recall(channel.ref, queue, numbers)
+                    recalled = self.store.recall(channel.ref, queue, numbers)
                 except (ClusterError, SessionUnknown) as error:
                     self.lost_server(error)
                     continue
-                recalled += [(queue, entry) for entry in taken_back]
-            channel.window.take_back(recalled, cancelled=cancelled)
-        return recalled
+                channel.window.take_back((queue, entry) for entry in recalled)
 
     def bury(self, channel: Channel, lease: str, story: str) -> None:
         """Send again what a dead lease held: what it ran is charged, and all of it runs alone."""
@@ -187,6 +178,9 @@ class Session:
         except (ClusterError, SessionUnknown) as error:
             self.lost_server(error)
             return
+        if channel.spec.limit == 1:
+            # What it held must not be overtaken by what nobody took.
+            self.recall(channel, channel.window.entries())
         calls = channel.window.take_back(held)
         if calls:
             logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)

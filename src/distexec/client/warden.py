@@ -124,13 +124,19 @@ class Warden:
         session = self._session
         channels = session.channels()
         session.store.beat([channel.ref for channel in channels])
-        busy = [channel for channel in channels if channel.window.outstanding]
+        busy = []
+        for channel in channels:
+            if channel.window.outstanding:
+                busy.append(channel)
+            elif channel.asked:
+                session.dispatcher.withdraw(channel)
         if not busy:
             return
         nodes = self.nodes()
         for channel in busy:
             leases = session.store.leases(channel.ref)
             channel.leases = len(leases)
+            channel.threads = sum(lease.threads for lease in leases)
             if nodes is not None and now > self._judge_after:
                 for lease in leases:
                     node = nodes.get(lease.node)

@@ -5,11 +5,12 @@ A window decides and remembers; it never sends. All its methods are short and ta
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from distexec.client.calls import Batch, CallState, PendingCall
-from distexec.scheduling.batching import calls_in_flight, calls_per_entry
+from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
 from distexec.scheduling.run_times import RunTime, RunTimes
 from distexec.wire.records import CallFlag
 
@@ -44,7 +45,9 @@ class Window:
         self._entries: dict[tuple[str, int], list[PendingCall]] = {}
         self._last_entry: dict[str, int] = {}
         self._run_times = RunTimes()
-        self._cpu_share: float | None = None
+        self._holds = 0
+        #: Calls that were not short and ended since the last short one was sent.
+        self._slow_streak = 0
 
     def add(self, call: PendingCall) -> bool:
         """Let *call* wait its turn; True if nothing else is in flight."""
@@ -72,7 +75,8 @@ class Window:
     @property
     def cpu_share(self) -> float | None:
         """Processor time over wall time of the calls that ended; ``None`` before the first."""
-        return self._cpu_share
+        overall = self._run_times.overall
+        return None if overall is None else overall.cpu_share
 
     def queues(self) -> set[str]:
         """The queues that unsettled calls are for."""
@@ -96,10 +100,13 @@ class Window:
         """
         batches: list[Batch] = []
         with self._lock:
-            while self._skip_cancelled():
+            while not self._holds and self._skip_cancelled():
                 head = self._waiting[0]
                 run_time = self._run_times.get(head.function[0])
-                room = calls_in_flight(run_time, leases, self._limit) - len(self._sent)
+                if is_short(run_time):
+                    self._slow_streak = 0
+                most = calls_in_flight(run_time, leases, self._limit, self._slow_streak)
+                room = most - len(self._sent)
                 if room <= 0:
                     break
                 batches.append(self._pack(run_time, room, leases))
@@ -138,10 +145,8 @@ class Window:
         """Remember how long a call of the function ran."""
         with self._lock:
             self._run_times.add(function_id, run_seconds, cpu_seconds)
-            if run_seconds > 0:
-                share = min(cpu_seconds / run_seconds, 1.0)
-                known = self._cpu_share
-                self._cpu_share = share if known is None else known + 0.2 * (share - known)
+            if not is_short(self._run_times.get(function_id)):
+                self._slow_streak += 1
 
     def start(self, number: int) -> PendingCall | None:
         """Note that a call runs."""
@@ -151,33 +156,44 @@ class Window:
                 call.started = True
             return call
 
-    def cancel(self, call: PendingCall) -> CallState:
-        """Cancel *call* if it waits here; return its state then."""
+    def cancel(self, call: PendingCall) -> bool:
+        """Cancel *call* if it waits here; False if it is elsewhere."""
         with self._lock:
-            if call.state is CallState.WAITING:
-                self._drop(call, CallState.CANCELLED)
-            return call.state
+            if call.state is not CallState.WAITING:
+                return False
+            self._drop(call, CallState.CANCELLED)
+            return True
 
-    def cancel_waiting(self) -> list[PendingCall]:
-        """Cancel all calls that wait here."""
+    def waiting(self) -> list[PendingCall]:
+        """The calls that wait here."""
         with self._lock:
-            calls = [call for call in self._waiting if call.state is CallState.WAITING]
-            for call in calls:
-                self._drop(call, CallState.CANCELLED)
-            return calls
+            return [call for call in self._waiting if call.state is CallState.WAITING]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no call go meanwhile: what is recalled to be cancelled must not leave again."""
+        with self._lock:
+            self._holds += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holds -= 1
 
     def entries(self) -> list[tuple[str, int]]:
         """The stream entries in flight, as ``(queue, entry)``."""
         with self._lock:
             return list(self._entries)
 
-    def take_back(
-        self, entries: Iterable[tuple[str, int]], *, cancelled: PendingCall | None = None
-    ) -> list[PendingCall]:
-        """Let the calls of recalled or lost *entries* wait again, before all others.
+    def entries_to_recall(self, call: PendingCall) -> list[tuple[str, int]]:
+        """The entry that carries *call*, and those whose calls must not overtake its neighbours."""
+        with self._lock:
+            if self._limit == 1:
+                return list(self._entries)
+            return [(call.queue, call.entry)]
 
-        Args:
-            cancelled: A call among them that does not come back.
+    def take_back(self, entries: Iterable[tuple[str, int]]) -> list[PendingCall]:
+        """Let the calls of recalled or lost *entries* wait again, before all others.
 
         Returns:
             The calls that wait again, oldest first. Their ``started`` tells whether they ran.
@@ -186,11 +202,7 @@ class Window:
             calls: list[PendingCall] = []
             for key in entries:
                 for call in self._entries.pop(key, ()):
-                    if self._sent.pop(call.number, None) is None:
-                        continue
-                    if call is cancelled:
-                        call.state = CallState.CANCELLED
-                    else:
+                    if self._sent.pop(call.number, None) is not None:
                         calls.append(call)
             self._wait_again(calls)
             return calls

@@ -78,6 +78,7 @@ class Heart:
         self._next_beat = 0.0
         self._kill_at = float("inf")
         self._is_reachable = True
+        self._is_heir = True
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="distexec-heart", daemon=True)
 
@@ -116,6 +117,8 @@ class Heart:
         while not self._stopping:
             self._take_in_born()
             self._notice_dead()
+            if self._is_heir:
+                self._attempt(self._report_strangers, store)
             if self._dead:
                 self._attempt(self._report_dead, store)
             if time.monotonic() >= self._next_beat:
@@ -171,21 +174,31 @@ class Heart:
             self._next_beat = 0.0
 
     def _report_dead(self, store: NodeStore) -> None:
-        seal = self._membership.seal
         while self._dead:
             child = self._dead[0]
-            story = f"node {self._name}, process {child.pid}, {how_it_ended(child.exitcode)}"
-            for ref, lease in store.leases_of(self._name, child.pid):
-                logger.warning("Lease %s of %s is lost: %s", lease, ref.executor, story)
-                payload = json.dumps(
-                    {"executor": ref.executor, "lease": lease, "story": story}
-                ).encode()
-                reply = Reply(0, ReplyKind.LEASE_LOST, 0, 0.0, 0.0, payload)
-                place = places.lost(ref.session)
-                store.report(ref, seal.seal(Direction.REPLY, place, encode_replies([reply])))
-            store.forget(self._name, child.pid)
+            self._report_lost(store, child.pid, how_it_ended(child.exitcode))
             self._dead.popleft()
         self._on_death()
+
+    def _report_strangers(self, store: NodeStore) -> None:
+        """Report what a node of this name left behind that could not do it itself.
+
+        Its leases would count as ours for as long as we beat.
+        """
+        for pid in store.holders(self._name) - {*self._children, os.getpid()}:
+            self._report_lost(store, pid, "lost with its node")
+        self._is_heir = False
+
+    def _report_lost(self, store: NodeStore, pid: int, how: str) -> None:
+        seal = self._membership.seal
+        story = f"node {self._name}, process {pid}, {how}"
+        for ref, lease in store.leases_of(self._name, pid):
+            logger.warning("Lease %s of %s is lost: %s", lease, ref.executor, story)
+            fields = {"executor": ref.executor, "lease": lease, "story": story}
+            reply = Reply(0, ReplyKind.LEASE_LOST, 0, 0.0, 0.0, json.dumps(fields).encode())
+            place = places.lost(ref.session)
+            store.report(ref, seal.seal(Direction.REPLY, place, encode_replies([reply])))
+        store.forget(self._name, pid)
 
     def _beat(self, store: NodeStore) -> None:
         settings = self._membership.settings

@@ -211,6 +211,8 @@ class Node(bootsteps.StartStopStep):
             processes.restart_state.maxR += step  # Growth is no crash loop, but counts as one.
             processes.grow(step)
             processes.maintain_pool()
+        elif any(process._controlled_termination for process in processes._pool):
+            return  # billiard would count those that are about to end once more.
         else:
             step = -min(-missing, sum(1 for _ in processes._iterinactive()))
             if step:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from distexec.engine.membership import transport_options
 from distexec.errors import ClusterUnavailable
@@ -96,11 +96,14 @@ class WakeUps:
     def _connect(self) -> "Producer":
         from kombu import Connection, Producer
 
-        options: dict[str, Any] = {**transport_options(self._settings), "max_retries": 0}
         self._connection = Connection(
             self._broker_url,
             connect_timeout=self._settings.connect_seconds,
-            transport_options=options,
+            transport_options=transport_options(self._settings),
+        )
+        # By default a connection is retried after two seconds, under the lock.
+        self._connection.ensure_connection(
+            max_retries=1, interval_start=0, interval_step=0, interval_max=0
         )
         return Producer(self._connection.channel(), auto_declare=False)
 

@@ -14,6 +14,9 @@ PACK_SECONDS = 0.001
 #: for the other leases at the end of a burst.
 TAKE_SECONDS = 0.002
 
+#: Calls that use less of a processor than this wait more than they compute.
+COMPUTING_SHARE = 0.5
+
 #: Seconds of work in flight for each lease: enough to bridge the caller's busiest moments (a
 #: garbage collection, a burst of callbacks), little enough that order and cancelling stay exact.
 FLIGHT_SECONDS = 0.05
@@ -31,44 +34,62 @@ LEAST_IN_FLIGHT = 2
 MOST_IN_FLIGHT = 2048
 
 
+def is_short(run_time: RunTime | None) -> bool:
+    """Whether calls may travel, or be taken, several at a time.
+
+    Only calls that compute: one that waits may wait for its neighbour, which would never start.
+    """
+    return (
+        run_time is not None
+        and run_time.careful < TAKE_SECONDS
+        and run_time.cpu_share > COMPUTING_SHARE
+    )
+
+
 def calls_per_entry(run_time: RunTime | None, waiting: int, leases: int) -> int:
     """How many calls of a function to pack into one stream entry.
 
     Args:
-        run_time: What is known of the function; ``None`` sends it alone.
+        run_time: What is known of the next call's function; ``None`` sends it alone.
         waiting: Calls that are ready to go.
         leases: Leases that could take them: each should find an entry.
     """
-    if run_time is None:
+    if run_time is None or not is_short(run_time):
         return 1
     fitting = int(PACK_SECONDS / max(run_time.careful, 1e-6))
     fair = waiting // (2 * max(leases, 1))
     return max(1, min(fitting, fair, MOST_PACKED))
 
 
-def calls_in_flight(run_time: RunTime | None, leases: int, limit: int) -> int:
+def calls_in_flight(run_time: RunTime | None, leases: int, limit: int, slow_streak: int) -> int:
     """How many calls may be sent and unsettled at a time.
+
+    Calls that last are started in the order of their submission, as the standard pools do: calls
+    may wait for one another. Leases that only saw short calls would take several and start the
+    first, while others start younger ones. So at first no more are in flight than can run.
 
     Args:
         run_time: What is known of the next call's function.
         leases: Leases that take calls now.
         limit: Most calls that run at the same time, on threads of leases included.
+        slow_streak: Calls that were not short and ended since the last short one was sent: so
+            many times a lease has learned to take one at a time.
     """
-    least = LEAST_IN_FLIGHT * limit
-    if run_time is None:
-        return least
+    if run_time is None or not is_short(run_time):
+        return limit + min(slow_streak, (LEAST_IN_FLIGHT - 1) * limit)
     per_lease = int(FLIGHT_SECONDS / max(run_time.mean, 1e-6))
-    return max(least, min(per_lease, MOST_IN_FLIGHT) * max(leases, 1))
+    return max(LEAST_IN_FLIGHT * limit, min(per_lease, MOST_IN_FLIGHT) * max(leases, 1))
 
 
-def entries_to_take(entry_seconds: float | None, runners: int) -> int:
+def entries_to_take(run_time: RunTime | None, calls_per_entry: float, runners: int) -> int:
     """How many stream entries a lease takes at a time.
 
     Args:
-        entry_seconds: How long the lease's last entries took to run; ``None`` if unknown.
+        run_time: What the lease knows of its last calls, whatever their function.
+        calls_per_entry: How many calls its last entries carried.
         runners: Threads of the lease that are free to start a call each.
     """
-    if entry_seconds is None:
+    if run_time is None or not is_short(run_time):
         return max(1, runners)
-    fitting = int(TAKE_SECONDS / max(entry_seconds, 1e-6))
+    fitting = int(TAKE_SECONDS / max(run_time.mean * calls_per_entry, 1e-6))
     return max(1, runners, min(fitting, MOST_TAKEN))

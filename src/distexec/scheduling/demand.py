@@ -1,9 +1,7 @@
 """How many leases an executor asks for, and when the embedded cluster grows for it."""
 
+from distexec.scheduling.batching import COMPUTING_SHARE
 from distexec.wire.records import Sharing
-
-#: A function that uses less of a processor than this waits more than it computes.
-COMPUTING_SHARE = 0.5
 
 #: Calls of unknown nature that waited so many seconds for a slot are given more slots.
 UNKNOWN_PATIENCE_SECONDS = 0.1
@@ -17,6 +15,8 @@ def slots_worth_having(
     cpu_share: float | None,
     oldest_wait: float,
     slots: int,
+    leases: int,
+    threads: int,
 ) -> int:
     """How many slots would all have something to do for one executor.
 
@@ -27,15 +27,20 @@ def slots_worth_having(
         cpu_share: Processor time over wall time of its calls; ``None`` before the first ended.
         oldest_wait: Seconds that the oldest unstarted call has waited.
         slots: Slots that the cluster has now.
+        leases: Slots that serve the executor now.
+        threads: Calls that these may run at the same time: more than leases where calls wait.
     """
     wanted = min(outstanding, limit)
     if sharing is Sharing.THREADS:
         return min(wanted, slots)
     if sharing is Sharing.LEARNED:
-        computes = cpu_share is not None and cpu_share > COMPUTING_SHARE
-        unknown = cpu_share is None and oldest_wait > UNKNOWN_PATIENCE_SECONDS
-        if not (computes or unknown):
-            return min(wanted, slots)
+        if cpu_share is not None and cpu_share > COMPUTING_SHARE:
+            return wanted
+        # No call ended yet, those that run do not wait for something, and others wait for them.
+        stuck = cpu_share is None and oldest_wait > UNKNOWN_PATIENCE_SECONDS
+        if stuck and leases and threads <= leases:
+            return min(wanted, max(slots, 2 * leases))
+        return min(wanted, slots)
     return wanted
 
 

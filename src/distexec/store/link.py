@@ -123,11 +123,15 @@ class Link:
     def _try_twice(self, commands: Sequence[Command], blocks: float) -> list[Any]:
         try:
             return self._exchange(commands, blocks)
+        except ClusterError:
+            raise  # An answer, though some of these are an OSError as well.
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
             # An idle connection may have been closed long ago: one more try, on a new one.
             self._close()
         try:
             return self._exchange(commands, blocks)
+        except ClusterError:
+            raise
         except (redis_errors.RedisError, OSError) as error:
             self._close()
             self._fail(error)

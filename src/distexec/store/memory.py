@@ -24,6 +24,8 @@ class _Stream:
     """Call entries of one executor and queue: waiting in order, or held by a lease."""
 
     last: int = 0
+    #: The last entry that was taken.
+    taken: int = 0
     waiting: deque[Held] = field(default_factory=deque)
     #: Entry number to the lease that took it.
     holders: dict[int, str] = field(default_factory=dict)
@@ -112,7 +114,7 @@ class MemoryCallerStore:
         wanted = set(entries)
         with self._server.changed:
             stream = self._executor(ref).stream(queue)
-            recalled = [held.entry for held in stream.waiting if held.entry in wanted]
+            recalled = [entry for entry in entries if stream.taken < entry <= stream.last]
             stream.waiting = deque(held for held in stream.waiting if held.entry not in wanted)
         return recalled
 
@@ -292,6 +294,7 @@ class MemoryLeaseStore:
             while stream.waiting and len(taken) < count:
                 held = stream.waiting.popleft()
                 stream.holders[held.entry] = self._lease
+                stream.taken = held.entry
                 taken.append(held)
             return taken
 

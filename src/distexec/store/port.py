@@ -208,6 +208,10 @@ class NodeStore(Protocol):
         """The leases that the child *pid* registered when it was admitted."""
         ...
 
+    def holders(self, name: str) -> set[int]:
+        """The processes that have leases registered under this name."""
+        ...
+
     def report(self, ref: ExecutorRef, frame: Frame) -> None:
         """Put *frame* on the session's reply stream, if the session lives."""
         ...

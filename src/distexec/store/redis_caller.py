@@ -38,6 +38,8 @@ class RedisCallerStore:
         self._last_reply = b"0-0"
         #: Queues that each executor has a call stream for.
         self._streams: dict[ExecutorRef, set[str]] = {}
+        #: Queues that each executor has asked: of some it may never use the stream.
+        self._asked: dict[ExecutorRef, set[str]] = {}
         self._closed = False
 
     def open(self) -> None:
@@ -118,6 +120,7 @@ class RedisCallerStore:
         if frame is None:
             self._link.call("HDEL", keys.demand(queue), field)
         else:
+            self._asked.setdefault(ref, set()).add(queue)
             self._link.call("HSET", keys.demand(queue), field, frame)
 
     def leases(self, ref: ExecutorRef) -> list[LeaseRecord]:
@@ -194,8 +197,9 @@ class RedisCallerStore:
 
     def close_executor(self, ref: ExecutorRef) -> None:
         removed = [("DEL", key) for key in self._keys([ref])[1:]]
-        queues = self._streams.pop(ref, set())
-        asked = [("HDEL", keys.demand(queue), f"{ref.session} {ref.executor}") for queue in queues]
+        self._streams.pop(ref, None)
+        field = f"{ref.session} {ref.executor}"
+        asked = [("HDEL", keys.demand(queue), field) for queue in self._asked.pop(ref, ())]
         self._link.run(*removed, *asked)
 
     def interrupt(self) -> None:

@@ -115,8 +115,8 @@ class RedisLeaseStore:
 
     def _take_again(self) -> list[Held]:
         """What was taken over a connection that broke before the answer was read."""
-        entries = self._taker.call(
-            *("XREADGROUP", "GROUP", keys.GROUP, self._lease, "STREAMS", self._calls, "0")
+        (entries,) = self._taker.run(
+            ("XREADGROUP", "GROUP", keys.GROUP, self._lease, "STREAMS", self._calls, "0")
         )
         return self._receive(entries)
 

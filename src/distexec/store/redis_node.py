@@ -31,6 +31,10 @@ class RedisNodeStore:
                 found.append((ExecutorRef(session, executor), lease.decode()))
         return found
 
+    def holders(self, name: str) -> set[int]:
+        holders = self._link.call("HVALS", keys.node_leases(name))
+        return {int(holder.decode().split(" ")[0]) for holder in holders}
+
     def report(self, ref: ExecutorRef, frame: Frame) -> None:
         place = [keys.session(ref.session), keys.replies(ref.session)]
         self._link.call(*script("report").call(place, frame))

@@ -66,8 +66,9 @@ def load(
 ) -> tuple[bytes, ...] | None:
     """Return the secrets from the first place that has any; ``None`` if there is no such place.
 
-    The places: the variable ``DISTEXEC_SECRET``, the file that ``DISTEXEC_SECRET_FILE`` names, the
-    file ``secret.key`` in *beside*, and ``~/.config/distexec/secret.key``.
+    The places: the file ``secret.key`` in *beside*, the variable ``DISTEXEC_SECRET``, the file that
+    ``DISTEXEC_SECRET_FILE`` names, and ``~/.config/distexec/secret.key``. A key beside the socket
+    is the key of that very cluster; the others are for any.
 
     Args:
         beside: The folder of the cluster's unix socket, if it has one.
@@ -76,19 +77,16 @@ def load(
         SecretError: A place has no good secret, or is a file that others can read.
     """
     environment = os.environ if environment is None else environment
+    if beside is not None and (beside / FILE_NAME).exists():
+        return read(beside / FILE_NAME)
     # An empty variable is how many tools unset one.
     if text := environment.get(_VARIABLE):
         return from_text(text, _VARIABLE)
     if path := environment.get(_FILE_VARIABLE):
         return read(Path(path))
     home = environment.get("HOME") or os.path.expanduser("~")
-    folders = [Path(home, ".config", "distexec")]
-    if beside is not None:
-        folders.insert(0, beside)
-    for folder in folders:
-        if (folder / FILE_NAME).exists():
-            return read(folder / FILE_NAME)
-    return None
+    shared = Path(home, ".config", "distexec", FILE_NAME)
+    return read(shared) if shared.exists() else None
 
 
 def read(path: Path) -> tuple[bytes, ...]:

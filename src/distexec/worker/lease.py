@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from distexec.errors import DistexecError
-from distexec.scheduling.batching import entries_to_take
+from distexec.scheduling.batching import COMPUTING_SHARE, entries_to_take
 from distexec.scheduling.run_times import RunTimes
 from distexec.scheduling.sharing import is_waiting, runners_to_add
 from distexec.settings import Settings
@@ -49,8 +49,14 @@ logger = logging.getLogger(__name__)
 #: cost more than they save; above 10 ms tiny calls wait behind slow ones.
 RETURN_AFTER_SECONDS = 0.005
 
-#: Seconds between two looks of the keeper while calls run.
+#: Seconds between two looks of the keeper, at least: short enough for all of the above.
 KEEPER_SECONDS = 0.0025
+
+#: Seconds between two looks for room: waiting calls are known by then, and asking costs two commands.
+ROOM_SECONDS = 0.02
+
+#: Seconds until the next look where nothing is expected.
+QUIET_SECONDS = 0.5
 
 #: Seconds that a finished call's reply may wait for others to travel with.
 REPLY_DELAY_SECONDS = 0.001
@@ -68,7 +74,7 @@ FIRST_LOOK_SECONDS = 0.05
 LOOK_SECONDS = 0.25
 
 #: An extra runner without a call for so many seconds ends.
-RUNNER_LINGER_SECONDS = 1.0
+RUNNER_LINGER_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -134,8 +140,7 @@ class Lease:
         self._extra_runners: dict[int, threading.Thread] = {}
         self._ended = False
         self._run_times = RunTimes()
-        self._entry_seconds: float | None = None
-        self._cpu_share = 1.0
+        self._calls_per_entry = 1.0
         self._idle_since = time.monotonic()
         self._calls_run = 0
         self._busy = threading.Event()
@@ -251,7 +256,8 @@ class Lease:
             if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
                 reply = reply._replace(payload=pack_entry(running.taken.entry))
             else:
-                self._learn(running.taken, reply)
+                function_id = running.taken.call.function_id
+                self._run_times.add(function_id, reply.run_seconds, reply.cpu_seconds)
             self._answer(running.taken.entry, reply, now)
             must_send = (
                 not self._taken
@@ -267,16 +273,6 @@ class Lease:
                 self._changed.notify_all()
         if must_send:
             self._send()
-
-    def _learn(self, taken: _Taken, reply: Reply) -> None:
-        self._run_times.add(taken.call.function_id, reply.run_seconds, reply.cpu_seconds)
-        calls = self._open_entries[taken.entry]
-        seconds = reply.run_seconds * max(calls, 1)
-        known = self._entry_seconds
-        self._entry_seconds = seconds if known is None else known + 0.2 * (seconds - known)
-        if reply.run_seconds > 0:
-            share = min(reply.cpu_seconds / reply.run_seconds, 1.0)
-            self._cpu_share += 0.2 * (share - self._cpu_share)
 
     def _answer(self, entry: int, reply: Reply, now: float) -> None:
         """Add a last reply to the outbox; its entry is finished with the last of its calls."""
@@ -302,7 +298,7 @@ class Lease:
             with self._changed:
                 idle = not self._running and not self._taken
                 free = 1 + len(self._extra_runners) - len(self._running)
-                count = entries_to_take(self._entry_seconds, free)
+                count = entries_to_take(self._run_times.overall, self._calls_per_entry, free)
                 idle_seconds = time.monotonic() - self._idle_since
             if self._should_yield():
                 self._end()
@@ -333,6 +329,7 @@ class Lease:
             self._finished.append(entry)
             return
         self._open_entries[entry] = len(calls)
+        self._calls_per_entry += 0.2 * (len(calls) - self._calls_per_entry)
         self._taken.extend(_Taken(entry, call, now) for call in calls)
 
     def _leave_if_idle(self, idle_seconds: float) -> None:
@@ -408,41 +405,61 @@ class Lease:
     # The keeper.
 
     def _keep(self) -> None:
+        pause: float | None = None
         while not self._stop_keeper.is_set():
-            self._busy.wait()
+            self._busy.wait(pause)
+            self._busy.clear()
+            # However often calls start: not more looks than these.
             self._stop_keeper.wait(KEEPER_SECONDS)
             try:
-                self._look_after()
+                pause = self._look_after()
             except DistexecError as error:
                 logger.warning("Lease on %s ends: %s", self._queue, error)
                 self._end()
 
-    def _look_after(self) -> None:
+    def _look_after(self) -> float | None:
+        """Do what is due.
+
+        Returns:
+            Seconds until the next look; ``None``: when the next call starts.
+        """
         now = time.monotonic()
         with self._changed:
-            if not self._running and not self._outbox and not self._stop_keeper.is_set():
-                self._busy.clear()
-                return
             started = [
                 running
                 for running in self._running.values()
                 if not running.announced and now - running.started_at > RETURN_AFTER_SECONDS
             ]
             room = self._room_for(now)
-            if not room and self._is_held_up(now):
-                self._return_unstarted(older_than=now - RETURN_AFTER_SECONDS)
             late = bool(self._outbox) and now - self._outbox_since > REPLY_DELAY_SECONDS
+            expects = bool(self._outbox or self._taken) or any(
+                not running.announced for running in self._running.values()
+            )
+            quiet = QUIET_SECONDS if self._running else None
         if started:
             self._announce(started)
         elif late:
             self._send()
-        if room:
-            self._add_runners(room)
+        if not (room and self._add_runners(room)):
+            with self._changed:
+                if self._is_held_up(now):
+                    self._return_unstarted(older_than=now - RETURN_AFTER_SECONDS)
+        if expects:
+            return 0.0
+        return quiet if self._spec.sharing is Sharing.NEVER or not quiet else ROOM_SECONDS
 
     def _is_held_up(self, now: float) -> bool:
-        """Whether every running call is slow, so that what was taken will not start soon."""
-        return bool(self._running) and all(
-            now - running.started_at > RETURN_AFTER_SECONDS for running in self._running.values()
+        """Whether every running call is slow, so that what was taken will not start soon.
+
+        Nobody else could start it where calls run one at a time, and their order would be lost.
+        """
+        return (
+            self._spec.limit > 1
+            and bool(self._running)
+            and all(
+                now - running.started_at > RETURN_AFTER_SECONDS
+                for running in self._running.values()
+            )
         )
 
     def _return_unstarted(self, older_than: float | None) -> None:
@@ -468,28 +485,33 @@ class Lease:
                 return 0
         return runners_to_add(len(self._running), self._spec.limit)
 
-    def _add_runners(self, room: int) -> None:
+    def _add_runners(self, room: int) -> int:
         """Start up to *room* threads, as many as have something to do and may run."""
         with self._changed:
             idle = 1 + len(self._extra_runners) - len(self._running)
             needed = len(self._taken)
         needed = min(room, needed + self._store.backlog() - idle)
         if needed <= 0:
-            return
+            return 0
         with self._changed:
             wanted = 1 + len(self._extra_runners) + needed
         granted = self._store.widen(wanted, self._spec.limit)
         with self._changed:
-            for _ in range(granted - 1 - len(self._extra_runners)):
+            added = max(0, granted - 1 - len(self._extra_runners))
+            for _ in range(added):
                 thread = threading.Thread(
                     target=self._run_calls, name="distexec-runner", daemon=True
                 )
                 thread.start()
                 self._extra_runners[thread.ident or 0] = thread
+        return added
 
     def _should_retire(self, idle_since: float) -> bool:
-        computing = self._cpu_share > 0.5 and len(self._running) > 0
-        return computing or time.monotonic() - idle_since > RUNNER_LINGER_SECONDS
+        overall = self._run_times.overall
+        computing = overall is not None and overall.cpu_share > COMPUTING_SHARE
+        return (
+            computing and bool(self._running)
+        ) or time.monotonic() - idle_since > RUNNER_LINGER_SECONDS
 
     def _narrow(self) -> None:
         """Give back what a runner that ended was granted."""

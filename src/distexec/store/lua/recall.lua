@@ -2,19 +2,22 @@
 -- KEYS  1 calls
 -- ARGV  1... numbers of entries
 -- Returns the numbers of those taken back; again if asked again, for the answer may have been lost.
+-- Not those that were never put: they may be on their way, and would run after all.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return {}
 end
-local group = redis.call('XINFO', 'GROUPS', KEYS[1])[1]
-local delivered = 0
-for index = 1, #group, 2 do
-  if group[index] == 'last-delivered-id' then
-    delivered = tonumber(string.match(group[index + 1], '^%d+'))
+local function number_in(fields, name)
+  for index = 1, #fields, 2 do
+    if fields[index] == name then
+      return tonumber(string.match(fields[index + 1], '^%d+'))
+    end
   end
 end
+local delivered = number_in(redis.call('XINFO', 'GROUPS', KEYS[1])[1], 'last-delivered-id')
+local last = number_in(redis.call('XINFO', 'STREAM', KEYS[1]), 'last-generated-id')
 local recalled = {}
 for _, number in ipairs(ARGV) do
-  if tonumber(number) > delivered then
+  if tonumber(number) > delivered and tonumber(number) <= last then
     redis.call('XDEL', KEYS[1], number .. '-0')
     recalled[#recalled + 1] = tonumber(number)
   end

@@ -1,8 +1,9 @@
 -- Note that a child of a node holds a lease, unless the node holds enough.
 -- KEYS  1 the node's leases
 -- ARGV  1 lease  2 pid, session and executor  3 most leases of the node, or empty  4 expiry, ms
--- Returns 1 if it is noted, 0 if not.
-if ARGV[3] ~= '' and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
+-- Returns 1 if it is noted (also if it was before: the answer may have been lost), 0 if not.
+local is_new = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0
+if is_new and ARGV[3] ~= '' and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
   return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])

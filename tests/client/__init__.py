@@ -1,0 +1,1 @@
+"""Tests of the caller's side: windows, callbacks, futures, and the registry of sessions."""

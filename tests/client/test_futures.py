@@ -1,0 +1,141 @@
+"""Futures are the standard library's, and their `cancel` reaches the cluster."""
+
+import concurrent.futures as stdlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from distexec.client.calls import PendingCall, label_of
+from distexec.client.futures import Future
+
+from .test_window import make_call
+
+
+class Revoker:
+    """Says what a test wants of a call."""
+
+    def __init__(self, answer: bool, then: Callable[[], None] = lambda: None) -> None:
+        self.answer, self.then, self.asked = answer, then, 0
+
+    def revoke(self, call: PendingCall) -> bool:
+        self.asked += 1
+        self.then()
+        return self.answer
+
+
+def attached(revoker: Revoker) -> Future[Any]:
+    future: Future[Any] = Future()
+    future._attach(make_call(1), revoker)
+    return future
+
+
+def test_a_revoked_call_is_cancelled_for_all_who_wait() -> None:
+    """No worker will ever come across it to tell them."""
+    revoker = Revoker(True)
+    future = attached(revoker)
+
+    assert future.cancel() and future.cancel()
+    assert future.cancelled() and future.done()
+    assert revoker.asked == 1
+    assert stdlib.wait([future], timeout=1).done == {future}
+    with pytest.raises(stdlib.CancelledError):
+        future.result()
+
+
+def test_waiters_are_woken_by_the_cancel() -> None:
+    """They were there first."""
+    future = attached(Revoker(True))
+    outcome: list[stdlib.wait] = []
+    waiter = threading.Thread(target=lambda: outcome.append(stdlib.wait([future], timeout=10)))
+    waiter.start()
+    future.cancel()
+    waiter.join(10)
+
+    assert outcome[0].done == {future}
+
+
+def test_a_call_that_cannot_be_revoked_runs() -> None:
+    """A worker has it: whoever asks next is told so without asking the cluster again."""
+    revoker = Revoker(False)
+    future = attached(revoker)
+
+    assert not future.cancel()
+    assert future.running()
+    assert not future.cancel()
+    assert revoker.asked == 1
+
+
+def test_a_call_that_settles_while_it_is_revoked_is_done() -> None:
+    """Its result came in that very moment."""
+    future: Future[int] = Future()
+    future._attach(make_call(1), Revoker(False, lambda: future._settle(None, result=7)))
+
+    assert not future.cancel()
+    assert future.done() and not future.running()
+    assert future.result() == 7
+
+
+def test_an_outcome_lets_go_of_the_call() -> None:
+    """Its arguments may be gigabytes."""
+    future = attached(Revoker(True))
+    future._settle(None, error=ValueError(1))
+
+    assert future._call is None and future._revoker is None
+    assert not future.cancel()
+    assert isinstance(future.exception(), ValueError)
+
+
+def test_callbacks_are_handed_over_if_there_are_any() -> None:
+    """The collector runs no user's code; it does not wake a thread for nothing either."""
+    handed: list[Future[Any]] = []
+    silent, heard = attached(Revoker(True)), attached(Revoker(True))
+    called: list[int] = []
+    heard.add_done_callback(lambda done: called.append(done.result()))
+
+    silent._settle(handed.append, result=1)
+    heard._settle(handed.append, result=2)
+
+    assert (handed, called) == ([heard], [])
+    heard._run_callbacks_here()
+    assert called == [2]
+
+
+def test_late_callbacks_run_at_once() -> None:
+    """As the standard library does it, in the caller's thread."""
+    future = attached(Revoker(True))
+    future._settle(None, result=1)
+    called: list[int] = []
+
+    future.add_done_callback(lambda done: called.append(done.result()))
+
+    assert called == [1]
+
+
+def test_a_forked_copy_cancels_only_itself() -> None:
+    """The child has the future, but not the connection: it must not call back its parent's call."""
+    revoker = Revoker(True)
+    future = attached(revoker)
+    future._pid = os.getpid() + 1
+
+    assert future.cancel()
+    assert revoker.asked == 0
+
+
+class Callable_:
+    def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "label"),
+    [
+        (os.path.join, f"{os.path.join.__module__}.join"),
+        (Callable_(), "client.test_futures.Callable_"),
+        (len, "builtins.len"),
+    ],
+)
+def test_calls_are_named_as_a_person_would(function: Callable[..., Any], label: str) -> None:
+    """Error messages and statistics show it."""
+    assert label_of(function) == label

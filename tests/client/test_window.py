@@ -1,0 +1,488 @@
+"""The window knows where each call is; whatever happens twice or too late changes nothing."""
+
+import itertools
+import threading
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from distexec.client.calls import Batch, CallState, PendingCall
+from distexec.client.futures import Future
+from distexec.client.window import ALONE_BYTES, Window
+from distexec.wire.records import CallFlag
+
+FUNCTION = (b"f" * 16, b"pickle")
+OTHER = (b"g" * 16, b"pickle")
+
+
+def make_call(number: int, **changes: Any) -> PendingCall:
+    options = {
+        "queue": "q",
+        "flags": 0,
+        "label": "f",
+        "submitted_at": float(number),
+        "function": FUNCTION,
+        "payload": b"payload",
+    } | changes
+    function, payload = options.pop("function"), options.pop("payload")
+    return PendingCall(number, function, payload, Future(), **options)
+
+
+def filled(count: int, limit: int = 100, **changes: Any) -> tuple[Window, list[PendingCall]]:
+    """A window with so many waiting calls."""
+    window = Window(limit)
+    calls = [make_call(number, **changes) for number in range(1, count + 1)]
+    for call in calls:
+        window.add(call)
+    return window, calls
+
+
+def numbers(batches: list[Batch]) -> list[int]:
+    return [call.number for batch in batches for call in batch.calls]
+
+
+def learn_short(window: Window, function: tuple[bytes, bytes] = FUNCTION) -> None:
+    for _ in range(20):
+        window.learn(function[0], 1e-6, 1e-6)
+
+
+# Sending --------------------------------------------------------------------------------------
+
+
+def test_calls_go_in_the_order_in_which_they_came() -> None:
+    """``max_workers=1`` is how programs say "one after the other"."""
+    window, _ = filled(5)
+
+    assert numbers(window.take_ready(1)) == [1, 2, 3, 4, 5]
+    assert window.take_ready(1) == []
+
+
+def test_calls_beyond_the_window_wait_here() -> None:
+    """Here they can be cancelled at once, and reordered."""
+    window, calls = filled(10, limit=2)
+
+    assert numbers(window.take_ready(1)) == [1, 2]
+    assert window.counts() == (8, 2, 0)
+    window.settle(2)
+    assert numbers(window.take_ready(1)) == [3]
+    assert [call.state for call in calls[:2]] == [CallState.SENT, CallState.SETTLED]
+
+
+def test_when_leases_know_that_calls_last_the_next_ones_are_sent_ahead() -> None:
+    """Then each takes one at a time, and finds another when it ends."""
+    window, _ = filled(10, limit=2)
+    in_flight = []
+    for _ in range(4):
+        window.take_ready(1)
+        in_flight.append(window.in_flight)
+        window.learn(FUNCTION[0], 1.0, 0.0)
+
+    assert in_flight == [2, 3, 4, 4]
+
+
+def test_calls_of_unknown_length_travel_alone() -> None:
+    """One of them may take an hour, and those behind it would too."""
+    window, _ = filled(3)
+
+    assert [len(batch.calls) for batch in window.take_ready(1)] == [1, 1, 1]
+
+
+def test_short_calls_travel_together() -> None:
+    """A trip costs more than they do."""
+    window, _ = filled(200)
+    learn_short(window)
+
+    batches = window.take_ready(2)
+
+    assert numbers(batches) == list(range(1, 201))
+    assert len(batches) < 50
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"function": OTHER},
+        {"queue": "elsewhere"},
+        {"payload": bytes(ALONE_BYTES + 1)},
+        {"flags": CallFlag.SUSPECT},
+    ],
+    ids=["function", "queue", "size", "suspect"],
+)
+def test_what_does_not_fit_travels_apart(odd: dict[str, Any]) -> None:
+    """Another stream, another length, a long transfer, a call that may kill its worker."""
+    window = Window(100)
+    for number in range(1, 42):
+        window.add(make_call(number, **(odd if number == 21 else {})))
+    learn_short(window)
+    learn_short(window, OTHER)
+
+    batches = window.take_ready(1)
+
+    assert numbers(batches) == list(range(1, 42))
+    assert [numbers([batch]) for batch in batches if 21 in numbers([batch])] == [[21]]
+
+
+def test_entries_of_each_queue_count_up() -> None:
+    """The server drops what is not above the last."""
+    window = Window(100)
+    for number, queue in enumerate("aabab", start=1):
+        window.add(make_call(number, queue=queue))
+
+    sent = [(batch.queue, batch.entry) for batch in window.take_ready(1)]
+
+    assert sent == [("a", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 2)]
+
+
+def test_add_tells_whether_the_way_is_free() -> None:
+    """Then the caller's own thread sends, which saves the dispatcher's waking up."""
+    window, _ = filled(0)
+
+    assert window.add(make_call(1))
+    window.take_ready(1)
+    assert not window.add(make_call(2))
+
+
+# Settling -------------------------------------------------------------------------------------
+
+
+def test_a_call_settles_once() -> None:
+    """Redelivery is normal with at-least-once streams; a future has one outcome."""
+    window, calls = filled(1)
+    window.take_ready(1)
+
+    assert window.settle(1) is calls[0]
+    assert window.settle(1) is None
+    assert window.counts() == (0, 0, 0)
+
+
+def test_a_late_reply_to_a_call_that_waits_again_is_dropped() -> None:
+    """Its lease was buried: another one answers now."""
+    window, _ = filled(1)
+    window.take_ready(1)
+    window.take_back([("q", 1)])
+
+    assert window.settle(1) is None
+    assert numbers(window.take_ready(1)) == [1]
+
+
+def test_running_calls_are_counted_until_they_settle() -> None:
+    """`statistics()` shows them."""
+    window, _ = filled(2)
+    window.take_ready(1)
+    window.start(1)
+    running = window.counts()
+    window.settle(1)
+
+    assert (running, window.counts()) == ((0, 2, 1), (0, 1, 0))
+    assert window.start(1) is None
+
+
+# Coming back ----------------------------------------------------------------------------------
+
+
+def test_what_comes_back_goes_before_what_waits() -> None:
+    """It was submitted earlier."""
+    window, _ = filled(6, limit=3)
+    window.take_ready(1)
+
+    back = window.take_back([("q", 3), ("q", 2)])
+
+    assert [call.number for call in back] == [2, 3]
+    assert numbers(window.take_ready(1)) == [2, 3]
+
+
+def test_what_comes_back_travels_in_a_new_entry() -> None:
+    """The old number would be dropped as a replay."""
+    window, _ = filled(1)
+    window.take_ready(1)
+    window.take_back([("q", 1)])
+
+    (batch,) = window.take_ready(1)
+
+    assert batch.entry == 2
+
+
+def test_a_returned_call_waits_again_once() -> None:
+    """The lease may say it twice, or its burial may say it as well."""
+    window, calls = filled(2)
+    window.take_ready(1)
+
+    assert window.give_back(1, 1) is calls[0]
+    assert window.give_back(1, 1) is None
+    assert window.take_back([("q", 1)]) == []
+    assert numbers(window.take_ready(1)) == [1]
+    assert window.give_back(1, 1) is None, "it travels in another entry by now"
+
+
+def test_a_returned_call_of_a_batch_leaves_the_others_in_flight() -> None:
+    """Two of a batch ran, the third could not start: only that one comes back."""
+    window, _ = filled(40)
+    learn_short(window)
+    batch = window.take_ready(1)[0]
+    assert len(batch.calls) > 2
+    first, *others = [call.number for call in batch.calls]
+
+    window.give_back(first, batch.entry)
+
+    assert [c.number for c in window.take_back([("q", batch.entry)])] == others
+
+
+def test_an_unstarted_call_is_known_to_be_so_after_it_came_back() -> None:
+    """It is not charged with its worker's death."""
+    window, _ = filled(2)
+    window.take_ready(1)
+    window.start(2)
+
+    back = window.take_back([("q", 1), ("q", 2)])
+
+    assert [call.started for call in back] == [False, True]
+    window.take_ready(1)
+    assert [call.started for call in back] == [False, False]
+
+
+# Cancelling -----------------------------------------------------------------------------------
+
+
+def test_cancelled_calls_are_never_sent() -> None:
+    """True means that the call never runs."""
+    window, calls = filled(4)
+
+    assert window.cancel(calls[1])
+    assert not window.cancel(calls[1])
+    assert calls[1].state is CallState.CANCELLED
+    assert numbers(window.take_ready(1)) == [1, 3, 4]
+    assert not window.cancel(calls[0])
+    assert not calls[1].payload, "its arguments are released at once"
+
+
+def test_a_recalled_call_is_cancelled_and_its_neighbours_are_not() -> None:
+    """They travelled in one entry."""
+    window, _ = filled(40)
+    learn_short(window)
+    batch = window.take_ready(1)[0]
+    victim, *others = batch.calls
+    assert others
+
+    with window.held():
+        window.take_back(window.entries_to_recall(victim))
+        assert window.take_ready(1) == [], "it left before it could be cancelled"
+        assert window.cancel(victim)
+
+    assert numbers(window.take_ready(1))[: len(others)] == [call.number for call in others]
+
+
+@pytest.mark.parametrize(("limit", "recalled"), [(1, [1, 2]), (2, [2])])
+def test_one_worker_keeps_its_order_through_a_cancel(limit: int, recalled: list[int]) -> None:
+    """The neighbours of a cancelled call come back, and must not be overtaken."""
+    window, calls = filled(9, limit=limit)
+    window.learn(FUNCTION[0], 1.0, 0.0)
+    window.take_ready(1)
+
+    assert [entry for _, entry in window.entries_to_recall(calls[1])] == recalled
+
+
+def test_many_calls_are_cancelled_in_no_time() -> None:
+    """A program gives up a hundred thousand calls: not one search of the line for each."""
+    window, calls = filled(50_000, limit=1)
+    window.take_ready(1)
+    began = time.perf_counter()
+
+    for call in reversed(calls):
+        window.cancel(call)
+
+    assert window.counts().waiting == 0
+    assert time.perf_counter() - began < 2
+    assert window.take_ready(1) == []
+
+
+def test_waiting_calls_are_those_that_may_still_go() -> None:
+    """`shutdown(cancel_futures=True)` cancels each of them."""
+    window, calls = filled(5, limit=2)
+    window.take_ready(1)
+    window.cancel(calls[3])
+
+    assert [call.number for call in window.waiting()] == [3, 5]
+
+
+def test_draining_settles_everything() -> None:
+    """A broken executor owes each future an answer."""
+    window, calls = filled(6, limit=1)
+    window.take_ready(1)
+    window.cancel(calls[5])
+
+    drained = window.drain()
+
+    assert sorted(call.number for call in drained) == [1, 2, 3, 4, 5]
+    assert all(call.state is CallState.SETTLED for call in drained)
+    assert window.counts() == (0, 0, 0)
+    assert window.settle(1) is None and window.take_ready(1) == []
+
+
+def test_removal_is_for_waiting_calls() -> None:
+    """A call that was given up and sent again meanwhile gets its answer from its worker."""
+    window, calls = filled(1)
+
+    assert window.remove(calls[0])
+    assert not window.remove(calls[0])
+    window, calls = filled(1)
+    window.take_ready(1)
+    assert not window.remove(calls[0])
+
+
+# Looking --------------------------------------------------------------------------------------
+
+
+def test_the_oldest_unstarted_call_is_found_wherever_it_is() -> None:
+    """Sub-calls are helped, and warnings are given, by its age."""
+    window, calls = filled(4, limit=2)
+    before = window.oldest_unstarted()
+    window.take_ready(1)
+    window.start(1)
+    window.start(2)
+    window.cancel(calls[2])
+
+    assert (before, window.oldest_unstarted()) == (1.0, 4.0)
+    window.cancel(calls[3])
+    assert window.oldest_unstarted() is None
+
+
+def test_queues_are_those_of_unsettled_calls() -> None:
+    """Demand is repeated for them."""
+    window = Window(1)
+    calls = [make_call(number, queue=queue) for number, queue in enumerate("abc")]
+    for call in calls:
+        window.add(call)
+    window.cancel(calls[2])
+
+    assert window.queues() == {"a", "b"}
+
+
+class WindowMachine(RuleBasedStateMachine):
+    """A window against sets: each call is in one place, and settled or cancelled once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window(3)
+        self.calls: dict[int, PendingCall] = {}
+        self.waiting: set[int] = set()
+        self.sent: dict[int, tuple[str, int]] = {}
+        self.over: set[int] = set()
+        self.numbers = itertools.count(1)
+
+    @rule(queue=st.sampled_from("ab"), short=st.booleans())
+    def add(self, queue: str, short: bool) -> None:
+        number = next(self.numbers)
+        call = make_call(number, queue=queue, function=FUNCTION if short else OTHER)
+        self.window.learn(FUNCTION[0], 1e-6, 1e-6)
+        self.calls[number] = call
+        self.waiting.add(number)
+        self.window.add(call)
+
+    @rule(leases=st.integers(0, 3))
+    def send(self, leases: int) -> None:
+        for batch in self.window.take_ready(leases):
+            assert len({call.function for call in batch.calls}) == 1
+            for call in batch.calls:
+                self.waiting.remove(call.number)
+                self.sent[call.number] = batch.queue, batch.entry
+
+    def some(self, data: st.DataObject) -> PendingCall | None:
+        return data.draw(st.sampled_from(list(self.calls.values()))) if self.calls else None
+
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        call = self.some(data)
+        if call is not None:
+            settled = self.window.settle(call.number)
+            assert (settled is call) == (call.number in self.sent)
+            if settled is not None:
+                del self.sent[call.number]
+                self.over.add(call.number)
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        call = self.some(data)
+        if call is not None:
+            assert self.window.cancel(call) == (call.number in self.waiting)
+            if call.number in self.waiting:
+                self.waiting.remove(call.number)
+                self.over.add(call.number)
+
+    @rule(data=st.data(), right=st.booleans())
+    def give_back(self, data: st.DataObject, right: bool) -> None:
+        call = self.some(data)
+        if call is not None:
+            entry = call.entry if right else call.entry + 1
+            back = self.window.give_back(call.number, entry)
+            assert (back is call) == (right and call.number in self.sent)
+            if back is not None:
+                del self.sent[call.number]
+                self.waiting.add(call.number)
+
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
+        call = self.some(data)
+        if call is not None:
+            key = call.queue, call.entry
+            expected = {number for number, where in self.sent.items() if where == key}
+            back = self.window.take_back([key])
+            for number in expected:
+                del self.sent[number]
+            assert {each.number for each in back} == expected
+            self.waiting |= expected
+
+    @invariant()
+    def everything_is_somewhere(self) -> None:
+        counts = self.window.counts()
+        assert (counts.waiting, counts.sent) == (len(self.waiting), len(self.sent))
+        assert set(self.window.entries()) == set(self.sent.values())
+        places = {
+            CallState.WAITING: self.waiting,
+            CallState.SENT: self.sent,
+            CallState.SETTLED: self.over,
+            CallState.CANCELLED: self.over,
+        }
+        assert all(number in places[call.state] for number, call in self.calls.items())
+
+
+WindowMachine.TestCase.settings = hypothesis_settings(
+    max_examples=60, stateful_step_count=40, deadline=None, database=None
+)
+
+
+class TestWindowMachine(WindowMachine.TestCase):  # type: ignore[misc,name-defined]
+    """A window never loses a call, and never has it twice."""
+
+
+@given(st.lists(st.sampled_from(["settle", "cancel", "back"]), min_size=1, max_size=3))
+@hypothesis_settings(max_examples=30, deadline=None, database=None)
+def test_threads_at_once_agree_on_each_call(plans: list[str]) -> None:
+    """Collector, dispatcher and callers use a window at the same time."""
+    window, calls = filled(60, limit=15)
+    window.take_ready(1)
+    outcomes: list[int] = []
+
+    def work(plan: str) -> None:
+        for call in calls:
+            if plan == "back":
+                window.give_back(call.number, call.entry)
+            elif plan == "settle":
+                ended = window.settle(call.number) is not None
+                outcomes.extend([call.number] * ended)
+            else:
+                outcomes.extend([call.number] * window.cancel(call))
+
+    threads = [threading.Thread(target=work, args=(plan,)) for plan in set(plans)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(outcomes) == len(set(outcomes))
+    counts = window.counts()
+    assert len(outcomes) + counts.waiting + counts.sent == len(calls)

@@ -1,0 +1,1 @@
+"""Tests of the store: its verbs, on both implementations."""

@@ -1,0 +1,195 @@
+"""The map of keys is complete, and what a session or a node writes goes with it."""
+
+import re
+
+import pytest
+
+from distexec.settings import Settings
+from distexec.store import keys
+from distexec.store.port import ExecutorRef, NodeStatus
+
+from .worlds import NODE, QUEUE, SETTINGS, RedisWorld, Ring, entries, take
+
+#: The keys in the table of the module's docstring, as patterns.
+MAP = [
+    re.compile(re.sub(r"\b[A-Z]+\b", "[^:{}]+", re.escape(name)))
+    for name in re.findall(r"^``(dx:\S+)``", keys.__doc__ or "", re.MULTILINE)
+]
+
+
+def use_everything(redis: RedisWorld) -> Ring:
+    """Write every key that there is."""
+    ring = Ring(redis)
+    ring.caller.put(ring.ref, QUEUE, entries(1, 2), [(b"x" * 16, b"function")])
+    ring.caller.ask(QUEUE, ring.ref, b"demand")
+    lease = ring.lease("a")
+    take(lease, 1)
+    lease.reply(b"done", [1])
+    node = redis.node()
+    node.beat(NODE, b"frame", 5)
+    ring.caller.command(NODE, b"order")
+    return ring
+
+
+def test_every_key_is_on_the_map(redis: RedisWorld) -> None:
+    """Whoever looks at a server finds each key explained in `distexec.store.keys`."""
+    use_everything(redis)
+
+    assert len(MAP) == 11
+    unknown = [key for key in redis.lifetimes() if not any(name.fullmatch(key) for name in MAP)]
+    unused = [name.pattern for name in MAP if not any(map(name.fullmatch, redis.lifetimes()))]
+    assert (unknown, unused) == ([], [])
+
+
+def test_a_caller_that_says_goodbye_leaves_nothing(redis: RedisWorld) -> None:
+    """A server is shared by many programs, each of which comes and goes a thousand times."""
+    ring = use_everything(redis)
+    ring.caller.close_executor(ring.ref)
+    ring.caller.close()
+    redis.node().leave(NODE)
+
+    assert redis.lifetimes() == {}
+
+
+def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> None:
+    """SIGKILL says no goodbye: every key of a session expires, but what slots withdraw."""
+    ring = use_everything(redis)
+    ring.caller.beat([ring.ref])
+
+    times = redis.lifetimes()
+
+    assert times.pop(keys.demand(QUEUE)) == float("inf")
+    names = times.pop(keys.NODE_NAMES)
+    assert names == float("inf")  # Of the nodes, not of the session.
+    assert max(times.values()) <= SETTINGS.key_expiry_seconds
+    redis.expire(ring.ref.session)
+    assert redis.slot().demands(QUEUE) == []
+    assert keys.demand(QUEUE) not in redis.lifetimes()
+
+
+def test_a_session_that_beats_keeps_its_keys(redis: RedisWorld) -> None:
+    """A call may last for days."""
+    ring = use_everything(redis)
+    ours = [key for key in redis.lifetimes() if ring.ref.session in key]
+    for key in ours:
+        redis.command("PEXPIRE", key, 1000)
+
+    ring.caller.beat([ring.ref])
+
+    times = redis.lifetimes()
+    assert ours
+    assert all(times[key] > 2 for key in ours), times
+
+
+def test_a_lease_that_left_is_not_noted(redis: RedisWorld) -> None:
+    """Its process may die long after it, and that would be nobody's loss."""
+    ring = Ring(redis)
+    node = redis.node()
+    lease = ring.lease("a")
+    pid = ring.caller.leases(ring.ref)[0].pid
+    noted = node.leases_of(NODE, pid)
+    lease.leave(force=True)
+
+    assert noted == [(ring.ref, "a")]
+    assert node.leases_of(NODE, pid) == []
+
+
+# What nodes do --------------------------------------------------------------------------------
+
+
+def test_a_node_is_seen_while_it_beats(redis: RedisWorld) -> None:
+    """Callers judge their leases by it."""
+    ring, node = Ring(redis), redis.node()
+    at = node.beat(NODE, b"one", 5)
+    before = ring.caller.nodes()
+    later = node.beat(NODE, b"two", 5)
+
+    assert before == [NodeStatus(NODE, at, b"one")]
+    assert ring.caller.nodes() == [NodeStatus(NODE, later, b"two")]
+    assert later >= at
+    node.leave(NODE)
+    assert ring.caller.nodes() == []
+
+
+def test_a_silent_node_is_gone(redis: RedisWorld) -> None:
+    """It says nothing when it is killed: its record runs out."""
+    ring, node = Ring(redis), redis.node()
+    node.beat(NODE, b"one", 5)
+    redis.command("DEL", keys.node_record(NODE))
+
+    assert ring.caller.nodes() == []
+
+
+def test_a_node_knows_the_leases_of_each_child(redis: RedisWorld) -> None:
+    """When the child dies, each of its callers is told."""
+    ring, node = Ring(redis), redis.node()
+    ring.lease("a")
+    ring.lease("b")
+    pid = ring.caller.leases(ring.ref)[0].pid
+
+    assert sorted(node.leases_of(NODE, pid)) == [(ring.ref, "a"), (ring.ref, "b")]
+    assert node.leases_of(NODE, pid + 1) == []
+    node.forget(NODE, pid)
+    assert node.leases_of(NODE, pid) == []
+
+
+def test_a_node_lends_no_more_than_its_share(redis: RedisWorld) -> None:
+    """An existing application keeps slots for its own tasks, whoever asks."""
+    ring, other = Ring(redis), Ring(redis)
+    first, second = redis.slot(), redis.slot()
+
+    assert first.admit(ring.ref, QUEUE, "a", limit=9, wanted=9, share=1)
+    assert not second.admit(other.ref, QUEUE, "b", limit=9, wanted=9, share=1)
+    assert other.lease_names() == set()
+    first.leave(force=True)
+    assert second.admit(other.ref, QUEUE, "b", limit=9, wanted=9, share=1)
+
+
+def test_a_refused_lease_uses_up_no_share(redis: RedisWorld) -> None:
+    """It was noted before it was refused."""
+    ring, slot = Ring(redis), redis.slot()
+
+    assert not slot.admit(ring.ref, QUEUE, "a", limit=9, wanted=0, share=1)
+    assert slot.admit(ring.ref, QUEUE, "b", limit=9, wanted=1, share=1)
+
+
+def test_a_report_reaches_a_session_that_lives(redis: RedisWorld) -> None:
+    """And no other: its key would stay for ever."""
+    ring, node = Ring(redis), redis.node()
+    node.report(ring.ref, b"lost")
+    node.report(ExecutorRef("nobody", "1"), b"lost")
+
+    assert ring.collect() == [b"lost"]
+    assert not [key for key in redis.lifetimes() if "nobody" in key]
+
+
+def test_each_command_reaches_its_node_once(redis: RedisWorld) -> None:
+    """An order that is obeyed twice may kill the wrong process the second time."""
+    ring, node = Ring(redis), redis.node()
+    ring.caller.command(NODE, b"one")
+    ring.caller.command("elsewhere", b"other")
+    first = node.commands(NODE, 5)
+    ring.caller.command(NODE, b"two")
+
+    assert (first, node.commands(NODE, 5), node.commands(NODE, 0.01)) == ([b"one"], [b"two"], [])
+
+
+@pytest.mark.parametrize("seconds", [1.5, 3.0])
+def test_expiries_are_those_of_the_settings(redis: RedisWorld, seconds: float) -> None:
+    """Callers and nodes of a cluster share them."""
+    from distexec.store.connect import open_caller_store
+
+    settings = Settings(session_expiry_seconds=seconds, key_expiry_seconds=2 * seconds)
+    caller = open_caller_store(redis.endpoint, "session", settings)
+    ref = ExecutorRef("session", "1")
+    try:
+        caller.open()
+        caller.put_spec(ref, b"spec")
+        caller.put(ref, QUEUE, entries(1))
+
+        times = redis.lifetimes()
+        assert 0 < times.pop(keys.session("session")) <= seconds
+        assert all(seconds < left <= 2 * seconds for left in times.values()), times
+    finally:
+        caller.close_executor(ref)
+        caller.close()
