@@ -6,7 +6,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import distexec
 from distexec.check.inspector import Inspector
 from distexec.check.report import as_json, as_text
 from distexec.check.stand_in import install
@@ -35,7 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"python -m distexec.check: no such file: {given.script}", file=sys.stderr)
         return 2
     inspector = Inspector(replay=given.replay)
-    assert distexec.__name__ in sys.modules
     uninstall = install(inspector)
     argv, path = sys.argv, list(sys.path)
     sys.argv = [given.script, *given.args]
