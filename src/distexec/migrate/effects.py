@@ -176,7 +176,7 @@ class _Reader:
             for binding in bindings
             if binding.scope.parent is not None and binding.kind in ("assign", "augment")
         }
-        if any(_is_empty(binding.value) for binding in bindings):
+        if any(_is_container(binding.value) for binding in bindings):
             for use in self.names.names_of(name, home):
                 up = self.names.parent.get(use)
                 mutates = isinstance(up, ast.Attribute) and up.attr in MUTATORS
@@ -402,12 +402,8 @@ def _position(node: ast.AST) -> tuple[int, int]:
     return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
-def _is_empty(value: ast.expr | None) -> bool:
-    """Whether a container starts empty, so that somebody fills it."""
-    if isinstance(value, ast.List | ast.Set):
-        return not value.elts
-    if isinstance(value, ast.Dict):
-        return not value.keys
+def _is_container(value: ast.expr | None) -> bool:
+    """Whether a global starts as a list, dict or set, which somebody may fill."""
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-        return not value.args and value.func.id in ("list", "dict", "set")
-    return False
+        return not value.args and value.func.id in ("list", "dict", "set", "defaultdict")
+    return isinstance(value, ast.List | ast.Set | ast.Dict)
