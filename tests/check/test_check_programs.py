@@ -225,14 +225,14 @@ def test_the_cost_is_bounded() -> None:
     table = {n: list(range(10)) for n in range(300)}
 
     def program() -> float:
-        begin = time.perf_counter()
+        begin = time.process_time()
         with ThreadPoolExecutor(2) as pool:
             futures = [
                 pool.submit(lambda n: sum(map(sum, table.values())) + n, n) for n in range(1500)
             ]
             for future in futures:
                 future.result()
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     plain = min(program() for _ in range(3))
     uninstall = install(Inspector())

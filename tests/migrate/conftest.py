@@ -4,7 +4,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from migrate_tools import Command, Examine, Result, Tree
 
 from distexec.migrate.cli import main
 from distexec.migrate.examine import examine_file
@@ -12,6 +11,8 @@ from distexec.migrate.options import Options
 from distexec.migrate.project import Project
 from distexec.migrate.records import FileReport, apply_edits
 from distexec.migrate.text import Source
+
+from .tools import Command, Examine, Result, Tree
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from migrate_tools import Command, Tree
 
 from distexec.migrate.rules import RULES
+
+from .tools import Command, Tree
 
 SAFE = """\
 from concurrent.futures import ThreadPoolExecutor
@@ -356,3 +357,16 @@ def test_the_path_may_be_a_folder_with_odd_names(command: Command, tree: Tree) -
 
     assert command("--write", str(root)).code == 0
     assert Path(root, "söme dir", "größe.py").read_text("utf-8") == MOVED
+
+
+def test_the_main_command_has_it_too(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    """``distexec migrate`` is what people will guess."""
+    from distexec.cli import main as distexec
+
+    tree({"app.py": SAFE})
+
+    with pytest.raises(SystemExit) as end:
+        distexec(["migrate", "--check", "--no-progress", "app.py"])
+
+    assert end.value.code == 1
+    assert "1 call site: 1 rewritten" in capsys.readouterr().out

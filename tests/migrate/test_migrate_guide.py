@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from migrate_tools import Examine
-
 from distexec.migrate.rules import RULES
+
+from .tools import Examine
 
 GUIDE = (Path(__file__).resolve().parents[2] / "migrate" / "README.md").read_text("utf-8")
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from migrate_tools import Command, Examine, Tree
+from .tools import Command, Examine, Tree
 
 WORK = """\
 from concurrent.futures import ThreadPoolExecutor

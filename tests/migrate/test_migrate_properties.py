@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from migrate_tools import Command
 
 from distexec.migrate.cli import main
 from distexec.migrate.examine import examine_file
@@ -16,6 +15,8 @@ from distexec.migrate.options import Options
 from distexec.migrate.project import Project
 from distexec.migrate.records import apply_edits
 from distexec.migrate.text import Source
+
+from .tools import Command
 
 #: How a module may import, and how it then names the class and ``as_completed``.
 IMPORTS = {

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from migrate_tools import Command, Tree
+
+from .tools import Command, Tree
 
 TREES = {"standard library": "stdlib", "installed packages": "purelib"}
 
