@@ -1,7 +1,7 @@
 """Measure Python source files and compare functions: plain code that has never heard of executors.
 
-A file's syntax tree is laid out once as a list of nodes, each before its children. In it a function
-is a slice, and all that is measured of it is a sum, a maximum or a set over that slice.
+A file's syntax tree is laid out once as a row of nodes, one byte each, every node before its
+children. There a function is a slice, and all that is measured of it is a sum, a maximum or a set.
 """
 
 import ast
@@ -21,10 +21,13 @@ SKETCH_SIZE = 16
 #: Functions with fewer nodes resemble each other by nature, and are not compared.
 SHORTEST_NODES = 80
 
+NODES = {k for k in vars(ast).values() if isinstance(k, type) and issubclass(k, ast.AST)}
+#: The byte that stands for each kind of node, the same in every process.
+KINDS = {kind: number for number, kind in enumerate(sorted(NODES, key=lambda k: k.__name__))}
 #: Each of these adds a path through the code.
-BRANCHES = frozenset(
-    {"If", "IfExp", "For", "AsyncFor", "While", "ExceptHandler", "Assert", "comprehension"}
-    | {"match_case", "And", "Or"}
+BRANCHES = (
+    *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.comprehension),
+    *(ast.ExceptHandler, ast.match_case, ast.Assert, ast.And, ast.Or),
 )
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.With, ast.AsyncWith, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -105,20 +108,20 @@ def compare(left: Place, others: Sequence[Place]) -> list[Likeness]:
 
 
 class _Layout:
-    """A syntax tree as a list: a node's descendants follow it without a gap."""
+    """A syntax tree as a row of bytes: a node's descendants follow it without a gap."""
 
     def __init__(self, tree: ast.AST) -> None:
-        self.kinds: list[str] = []
+        self.kinds = bytearray()
         #: Blocks around each node.
-        self.depths: list[int] = []
+        self.depths = bytearray()
         self.names: Counter[str] = Counter()
-        #: Each function with its slice of the lists.
+        #: Each function with its slice of the row.
         self.functions: list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, slice]] = []
         self._add(tree, depth=0)
 
     def _add(self, node: ast.AST, depth: int) -> None:
         start = len(self.kinds)
-        self.kinds.append(type(node).__name__)
+        self.kinds.append(KINDS[type(node)])
         self.depths.append(depth)
         if isinstance(node, ast.Name):
             self.names[node.id] += 1
@@ -145,7 +148,7 @@ def _is_elif(parent: ast.AST, child: ast.AST) -> bool:
 def _measure_functions(path: str, layout: _Layout) -> Iterator[Function]:
     for node, inside in layout.functions:
         kinds, depths = layout.kinds[inside], layout.depths[inside]
-        complexity = 1 + sum(kind in BRANCHES for kind in kinds)
+        complexity = 1 + sum(kinds.count(KINDS[kind]) for kind in BRANCHES)
         nesting = max(depths) - depths[0]
         sketch = heapq.nsmallest(SKETCH_SIZE, _shingles(kinds))
         first_line = min(start.lineno for start in (node, *node.decorator_list))
@@ -153,12 +156,12 @@ def _measure_functions(path: str, layout: _Layout) -> Iterator[Function]:
         yield Function(place, node.name, complexity, nesting, tuple(sketch))
 
 
-def _shingles(kinds: Sequence[str]) -> set[int]:
+def _shingles(kinds: bytearray) -> set[int]:
     """Return hashes of all runs of `SHINGLE_NODES`: what stays when names and values change."""
     if len(kinds) < SHORTEST_NODES:
         return set()
-    runs = zip(*(kinds[start:] for start in range(SHINGLE_NODES)), strict=False)
-    return {zlib.crc32(" ".join(run).encode()) for run in runs}
+    ends = range(SHINGLE_NODES, len(kinds) + 1)
+    return {zlib.crc32(kinds[end - SHINGLE_NODES : end]) for end in ends}
 
 
 def _shingles_at(place: Place) -> set[int]:

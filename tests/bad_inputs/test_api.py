@@ -263,7 +263,7 @@ def test_shutdown_from_a_finaliser_or_another_thread_ends(world: World) -> None:
     owner: _Owner | None = _Owner(world.make(1))
     assert owner is not None
     future = owner.executor.submit(calls.square, 3)
-    thread = threading.Thread(target=owner.executor.shutdown)
+    thread = threading.Thread(target=owner.executor.shutdown, daemon=True)
     thread.start()
 
     owner = None

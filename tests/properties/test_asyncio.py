@@ -121,11 +121,12 @@ def test_several_loops_share_one_executor(world: World, pool: Pools) -> None:
 
 @on(*EVERY)
 def test_executor_survives_a_closed_loop(
-    world: World, pool: Pools, gate: Gate, caplog: pytest.LogCaptureFixture
+    world: World, pool: Pools, gate: Gate, ledger: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``asyncio.run`` per request closes loops with calls under way; the next must go on."""
     executor = pool(world, 2)
     future = executor.submit(calls.wait_for, gate.path, "late")
+    eventually(future.running)  # Until then, giving up cancels it.
 
     async def give_up() -> None:
         with pytest.raises(asyncio.TimeoutError):

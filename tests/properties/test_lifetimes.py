@@ -245,11 +245,13 @@ def _race_shutdown(world: World, *, enough: int, cancelling: bool) -> None:
     futures: list[Future[int]] = []
     wrong: list[BaseException] = []
     submitters = [
-        threading.Thread(target=_submit_until_refused, args=(executor, futures, wrong))
+        threading.Thread(target=_submit_until_refused, args=(executor, futures, wrong), daemon=True)
         for _ in range(3)
     ]
     closers = [
-        threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": cancelling})
+        threading.Thread(
+            target=executor.shutdown, kwargs={"cancel_futures": cancelling}, daemon=True
+        )
         for _ in range(2)
     ]
 
@@ -304,7 +306,9 @@ def test_shutdown_cancels_what_waits_if_told_to(world: World, gate: Gate) -> Non
     executor = world.make(1)
     futures = [executor.submit(calls.wait_for, gate.path, n) for n in range(8)]
     eventually(futures[0].running)
-    closer = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True})
+    closer = threading.Thread(
+        target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True
+    )
     closer.start()
     eventually(futures[-1].cancelled)
     gate.open()

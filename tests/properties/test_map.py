@@ -238,7 +238,9 @@ def test_closing_a_map_cancels_what_has_not_started(
     gate.open()
     executor.submit(calls.noted, ledger, "after").result(timeout=20)
 
-    assert calls.read_ledger(ledger) == ["0", "1", "after"]
+    ran = calls.read_ledger(ledger)
+    # A worker may hold one call in its hands: whether that one starts is decided there.
+    assert ran in (["0", "1", "after"], ["0", "1", "2", "after"])
 
 
 @on(*EVERY)

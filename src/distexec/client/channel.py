@@ -76,6 +76,8 @@ class Channel:
         self.asked: dict[str, int] = {}
         self.woken: dict[str, tuple[float, int]] = {}
         self.warned = False
+        #: When all calls without a worker were to be cancelled, if so.
+        self.cancelling_since: float | None = None
         #: Whether the dispatcher was told that there is something to send.
         self.noticed = False
         #: Whether the executor was forgotten without a shutdown.
@@ -170,9 +172,18 @@ class Channel:
         return call.state is CallState.CANCELLED
 
     def cancel_unstarted(self) -> None:
-        """Cancel every call that no worker has."""
+        """Cancel every call that would not run by now: all but as many as may run together.
+
+        Those were sent and start any moment, as what is in the standard pool's call queue does.
+        If they do not, the warden cancels them as well: there may be no worker.
+        """
+        self.cancelling_since = time.monotonic()
+        self.cancel_younger(self.spec.limit)
+
+    def cancel_younger(self, spared: int) -> None:
+        """Cancel the calls that no worker has, but the *spared* oldest ones."""
         with self.window.held():
-            self.session.recall(self, self.window.entries())
+            self.session.recall(self, self.window.entries_younger(spared))
             for call in self.window.waiting():
                 call.future.cancel()
         self.session.dispatch(self, at_once=False)

@@ -99,6 +99,11 @@ class Collector:
         if reply.kind == ReplyKind.BROKEN:
             self._break(reply)
             return None, 0
+        if reply.kind == ReplyKind.TAKES_ONE:
+            channel = session.channel(str(reply.number))
+            if channel is not None:
+                channel.window.note_orderly(bytes(reply.payload))
+            return channel, 0
         if reply.kind == ReplyKind.LEASE_LOST:
             lost = json.loads(bytes(reply.payload))
             channel = session.channel(lost["executor"])

@@ -25,6 +25,9 @@ CALLBACK_LOOK_SECONDS = 0.01
 #: Seconds after which a process that is itself a worker runs its own unstarted sub-calls.
 NESTED_SECONDS = 0.005
 
+#: Seconds that a shutdown which cancels waits for calls that were sent to start.
+UNSTARTED_SECONDS = 1.0
+
 #: Seconds between two tries to reach a server that went away.
 RETRY_SECONDS = 0.2
 
@@ -148,6 +151,9 @@ class Warden:
                 for queue in channel.window.queues():
                     session.dispatcher.ask(channel, queue, again=True)
             session.dispatch(channel, at_once=False)
+            since = channel.cancelling_since
+            if since is not None and now - since > UNSTARTED_SECONDS:
+                channel.cancel_younger(0)
             if nodes is not None and not channel.leases:
                 self._warn_if_deserted(channel, nodes, now)
 

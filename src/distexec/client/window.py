@@ -46,8 +46,8 @@ class Window:
         self._last_entry: dict[str, int] = {}
         self._run_times = RunTimes()
         self._holds = 0
-        #: Calls that were not short and ended since the last short one was sent.
-        self._slow_streak = 0
+        #: Leases that take one entry at a time, since the last short call was sent.
+        self._orderly: set[bytes] = set()
 
     def add(self, call: PendingCall) -> bool:
         """Let *call* wait its turn; True if nothing else is in flight."""
@@ -104,8 +104,9 @@ class Window:
                 head = self._waiting[0]
                 run_time = self._run_times.get(head.function[0])
                 if is_short(run_time):
-                    self._slow_streak = 0
-                most = calls_in_flight(run_time, leases, self._limit, self._slow_streak)
+                    self._orderly.clear()
+                in_order = leases > 0 and len(self._orderly) >= leases
+                most = calls_in_flight(run_time, leases, self._limit, in_order=in_order)
                 room = most - len(self._sent)
                 if room <= 0:
                     break
@@ -126,8 +127,10 @@ class Window:
                 calls.append(self._pop())
         entry = self._last_entry.get(first.queue, 0) + 1
         self._last_entry[first.queue] = entry
+        short = is_short(run_time)
         for call in calls:
             call.state, call.entry, call.started = CallState.SENT, entry, False
+            call.flags = call.flags | CallFlag.SHORT if short else call.flags & ~CallFlag.SHORT
             self._sent[call.number] = call
         self._entries[first.queue, entry] = calls
         return Batch(first.queue, entry, calls)
@@ -145,8 +148,11 @@ class Window:
         """Remember how long a call of the function ran."""
         with self._lock:
             self._run_times.add(function_id, run_seconds, cpu_seconds)
-            if not is_short(self._run_times.get(function_id)):
-                self._slow_streak += 1
+
+    def note_orderly(self, lease: bytes) -> None:
+        """Note that *lease* takes one entry at a time."""
+        with self._lock:
+            self._orderly.add(lease)
 
     def start(self, number: int) -> PendingCall | None:
         """Note that a call runs."""
@@ -191,6 +197,13 @@ class Window:
             if self._limit == 1:
                 return list(self._entries)
             return [(call.queue, call.entry)]
+
+    def entries_younger(self, spared: int) -> list[tuple[str, int]]:
+        """The entries in flight whose calls are all younger than the *spared* oldest calls."""
+        with self._lock:
+            oldest = sorted(self._sent)[:spared]
+            kept = {(self._sent[number].queue, self._sent[number].entry) for number in oldest}
+            return [key for key in self._entries if key not in kept]
 
     def take_back(self, entries: Iterable[tuple[str, int]]) -> list[PendingCall]:
         """Let the calls of recalled or lost *entries* wait again, before all others.

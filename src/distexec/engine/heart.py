@@ -101,6 +101,14 @@ class Heart:
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
         self.beat_now()
 
+    def signal_children(self, pids: Sequence[int], number: signal.Signals) -> None:
+        """Send a signal to those of *pids* that are children still."""
+        for pid in pids:
+            if pid in self._children:
+                logger.warning("Process %d gets %s by order of its caller", pid, number.name)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
     def stop(self) -> None:
         """Remove the node's record and end the thread."""
         self._stopping = True

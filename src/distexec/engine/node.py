@@ -176,6 +176,8 @@ class Node(bootsteps.StartStopStep):
                 self._in_main_thread(self._settle_size)
             case {"do": "drain"}:
                 self.drain()
+            case {"do": "kill", "pids": [*pids], "signal": "TERM" | "KILL" as name}:
+                self._heart.signal_children(pids, signal.Signals[f"SIG{name}"])
             case _:
                 logger.warning("A command that this version does not know: %r", command.get("do"))
 

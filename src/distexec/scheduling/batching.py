@@ -61,22 +61,21 @@ def calls_per_entry(run_time: RunTime | None, waiting: int, leases: int) -> int:
     return max(1, min(fitting, fair, MOST_PACKED))
 
 
-def calls_in_flight(run_time: RunTime | None, leases: int, limit: int, slow_streak: int) -> int:
+def calls_in_flight(run_time: RunTime | None, leases: int, limit: int, *, in_order: bool) -> int:
     """How many calls may be sent and unsettled at a time.
 
-    Calls that last are started in the order of their submission, as the standard pools do: calls
-    may wait for one another. Leases that only saw short calls would take several and start the
-    first, while others start younger ones. So at first no more are in flight than can run.
+    Calls that last are started in the order of their submission, as the standard pools do: they may
+    wait for one another. A lease that takes several starts the first, while others start younger
+    ones; so until all take one at a time, no more are in flight than can run.
 
     Args:
         run_time: What is known of the next call's function.
         leases: Leases that take calls now.
         limit: Most calls that run at the same time, on threads of leases included.
-        slow_streak: Calls that were not short and ended since the last short one was sent: so
-            many times a lease has learned to take one at a time.
+        in_order: Whether every lease takes one entry at a time.
     """
     if run_time is None or not is_short(run_time):
-        return limit + min(slow_streak, (LEAST_IN_FLIGHT - 1) * limit)
+        return LEAST_IN_FLIGHT * limit if in_order else limit
     per_lease = int(FLIGHT_SECONDS / max(run_time.mean, 1e-6))
     return max(LEAST_IN_FLIGHT * limit, min(per_lease, MOST_IN_FLIGHT) * max(leases, 1))
 

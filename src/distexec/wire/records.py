@@ -20,6 +20,8 @@ class CallFlag(enum.IntFlag):
     THREADS = 2
     #: May not share its process: it gets the child's main thread for itself.
     ALONE = 4
+    #: Known to be short, as are its neighbours: leases may take several entries at a time.
+    SHORT = 8
 
 
 class Envelope(NamedTuple):
@@ -55,6 +57,8 @@ class ReplyKind(enum.IntEnum):
     LOG = 7
     #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story}``.
     LEASE_LOST = 8
+    #: From now on this lease takes one entry at a time. Number: the executor's; payload: the lease.
+    TAKES_ONE = 9
 
 
 class Reply(NamedTuple):

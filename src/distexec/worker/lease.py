@@ -108,6 +108,7 @@ class Lease:
     def __init__(
         self,
         store: LeaseStore,
+        name: str,
         ref: ExecutorRef,
         queue: str,
         spec: ExecutorSpec,
@@ -118,7 +119,8 @@ class Lease:
         others_wait: Callable[[], bool],
         should_yield: Callable[[], bool],
     ) -> None:
-        self._store, self._ref, self._queue, self._spec = store, ref, queue, spec
+        self._store, self._name = store, name
+        self._ref, self._queue, self._spec = ref, queue, spec
         self._node, self._seal, self._settings = node, seal, settings
         self._others_wait, self._should_yield = others_wait, should_yield
         self._functions = Functions(self._fetch_function)
@@ -141,6 +143,8 @@ class Lease:
         self._ended = False
         self._run_times = RunTimes()
         self._calls_per_entry = 1.0
+        #: Whether the last entry's calls were short, by their caller; ``None`` before the first.
+        self._takes_many: bool | None = None
         self._idle_since = time.monotonic()
         self._calls_run = 0
         self._busy = threading.Event()
@@ -298,7 +302,8 @@ class Lease:
             with self._changed:
                 idle = not self._running and not self._taken
                 free = 1 + len(self._extra_runners) - len(self._running)
-                count = entries_to_take(self._run_times.overall, self._calls_per_entry, free)
+                known = self._run_times.overall if self._takes_many else None
+                count = entries_to_take(known, self._calls_per_entry, free)
                 idle_seconds = time.monotonic() - self._idle_since
             if self._should_yield():
                 self._end()
@@ -330,6 +335,14 @@ class Lease:
             return
         self._open_entries[entry] = len(calls)
         self._calls_per_entry += 0.2 * (len(calls) - self._calls_per_entry)
+        takes_many = all(call.flags & CallFlag.SHORT for call in calls)
+        if takes_many is not self._takes_many:
+            self._takes_many = takes_many
+            if not takes_many:
+                number = int(self._ref.executor)
+                self._outbox.append(
+                    Reply(number, ReplyKind.TAKES_ONE, 0, 0.0, 0.0, self._name.encode())
+                )
         self._taken.extend(_Taken(entry, call, now) for call in calls)
 
     def _leave_if_idle(self, idle_seconds: float) -> None:

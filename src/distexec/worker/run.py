@@ -9,7 +9,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from distexec.errors import CallUnpickleError, ModuleMissing, PayloadTooLarge
+from distexec.errors import (
+    CallUnpickleError,
+    ModuleMissing,
+    NotPicklable,
+    PayloadTooLarge,
+)
 from distexec.wire.exceptions import pack_exception
 from distexec.wire.records import Envelope, Reply, ReplyKind
 from distexec.wire.values import pack_result, unpack_arguments, unpack_function
@@ -65,7 +70,7 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
         del args, kwargs, function
-        payload = pack_result(result)
+        payload = _pack(result)
         del result
         if len(payload) > max_payload:
             raise PayloadTooLarge(
@@ -79,6 +84,15 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
     run_seconds = time.monotonic() - started
     cpu_seconds = time.thread_time() - cpu_started
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
+
+
+def _pack(result: object) -> bytes:
+    try:
+        return pack_result(result)
+    except NotPicklable as error:
+        if isinstance(error.__cause__, SystemExit):
+            raise error.__cause__ from None  # As the standard library's worker does.
+        raise
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

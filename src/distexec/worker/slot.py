@@ -101,6 +101,7 @@ class Slot:
             logs.forward(spec.log_level)
         work = Lease(
             self._store,
+            lease,
             ref,
             self._queue,
             spec,
