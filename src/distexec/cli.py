@@ -206,6 +206,15 @@ def ping(cluster: str | None) -> int:
     return 0
 
 
+@_commands.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def migrate(arguments: tuple[str, ...]) -> int:
+    """Rewrite concurrent.futures code where that is safe: see `distexec migrate --help`."""
+    from distexec.migrate.cli import main as run
+
+    return run(arguments)
+
+
 def _describe(name: str, frame: bytes, seal: "Seal | None") -> str:
     """What a node says of itself, or at least how it signs."""
     from distexec.wire import places

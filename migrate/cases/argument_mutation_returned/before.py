@@ -1,0 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
+
+def fill(row):
+    row["sum"] = 3
+    return row
+
+
+with ThreadPoolExecutor() as pool:
+    print(list(pool.map(fill, [{}, {}])))

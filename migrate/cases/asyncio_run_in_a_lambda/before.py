@@ -1,0 +1,10 @@
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+
+async def answer():
+    return 42
+
+
+with ThreadPoolExecutor() as pool:
+    print(pool.submit(lambda: asyncio.run(answer())).result())

@@ -1,0 +1,11 @@
+import distexec
+
+Pool = distexec.ThreadPoolExecutor
+
+
+def square(n):
+    return n * n
+
+
+with Pool() as pool:
+    print(list(pool.map(square, [1, 2])))

@@ -1,0 +1,9 @@
+from concurrent.futures.thread import ThreadPoolExecutor
+
+
+def square(n):
+    return n * n
+
+
+with ThreadPoolExecutor() as pool:
+    print(pool.submit(square, 3).result())

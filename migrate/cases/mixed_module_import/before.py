@@ -1,0 +1,18 @@
+import concurrent.futures
+
+seen = []
+
+
+def square(n):
+    return n * n
+
+
+def note(n):
+    seen.append(n)
+
+
+with concurrent.futures.ThreadPoolExecutor() as pool:
+    print([f.result() for f in concurrent.futures.as_completed([pool.submit(square, 2)])])
+with concurrent.futures.ThreadPoolExecutor() as local_pool:
+    list(local_pool.map(note, [1, 2]))
+print(sorted(seen))

@@ -1,0 +1,18 @@
+from concurrent.futures import ThreadPoolExecutor
+
+seen = []
+
+
+def square(n):
+    return n * n
+
+
+def note(n):
+    seen.append(n)
+
+
+with ThreadPoolExecutor() as pool:
+    print(list(pool.map(square, [1, 2])))
+with ThreadPoolExecutor() as local_pool:
+    list(local_pool.map(note, [1, 2]))
+print(sorted(seen))

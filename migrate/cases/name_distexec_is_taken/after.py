@@ -1,0 +1,16 @@
+from concurrent.futures import ThreadPoolExecutor
+import distexec as _distexec
+
+seen = []
+distexec = "something else"
+
+
+def square(n):
+    return n * n
+
+
+with _distexec.ThreadPoolExecutor() as pool:
+    print(list(pool.map(square, [1, 2])), distexec)
+with ThreadPoolExecutor() as local_pool:
+    list(local_pool.map(seen.append, [1, 2]))
+print(sorted(seen))

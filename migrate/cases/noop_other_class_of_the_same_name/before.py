@@ -1,0 +1,9 @@
+from mylib import ThreadPoolExecutor
+
+
+def square(n):
+    return n * n
+
+
+with ThreadPoolExecutor() as pool:
+    print(list(pool.map(square, [1, 2])))

@@ -1,0 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+
+from somewhere import Scheduler
+
+scheduler = Scheduler(ThreadPoolExecutor(2))
+scheduler.start()

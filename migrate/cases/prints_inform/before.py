@@ -1,0 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
+
+def hello(n):
+    print("hello")
+    return n
+
+
+with ThreadPoolExecutor() as pool:
+    print(pool.submit(hello, 3).result())

@@ -1,0 +1,10 @@
+from concurrent.futures import thread
+from distexec import ThreadPoolExecutor
+
+
+def square(n):
+    return n * n
+
+
+with ThreadPoolExecutor() as pool:
+    print(pool.submit(square, 3).result(), thread.__name__)

@@ -1,0 +1,1 @@
+"""The migration tool: cases, command, properties, whole trees."""
