@@ -5,6 +5,7 @@ children. There a function is a slice, and all that is measured of it is a sum, 
 """
 
 import ast
+import gc
 import hashlib
 import heapq
 import warnings
@@ -32,6 +33,8 @@ BRANCHES = (
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.With, ast.AsyncWith, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
+# Trees are many objects without cycles: the collector would look at them over and over for nothing.
+gc.set_threshold(100_000)
 # Source files, and tests most of all, have invalid escapes; they are measured all the same.
 warnings.filterwarnings("ignore", category=SyntaxWarning)
 
