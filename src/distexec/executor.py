@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 from distexec.client.channel import CallOptions, Channel
 from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
-from distexec.client.futures import Future
+from distexec.client.futures import Future, checked_timeout
 from distexec.client.registry import check_running, open_channel
 from distexec.client.statistics import Statistics, statistics_of
 from distexec.settings import Settings
@@ -71,6 +71,7 @@ class _Mapper(Executor):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
+        timeout = checked_timeout(timeout)
         end_time = None if timeout is None else time.monotonic() + timeout
         inputs = zip(*iterables, strict=False)
         if chunksize == 1:
@@ -149,7 +150,7 @@ class DistributedExecutor(_Mapper):
         self._settings = Settings.from_environment()
         self._find_cluster = find_cluster(cluster, self._settings)
         self._max_workers = max_workers
-        self._options = CallOptions(_check_queue(queue or DEFAULT_QUEUE))
+        self._options = CallOptions(_check_queue(DEFAULT_QUEUE if queue is None else queue))
         self._name = name or thread_name_prefix
         self._sharing = _SHARING[threads]
         self._initializer = None if initializer is None else FunctionPacker().pack(initializer)
@@ -511,8 +512,8 @@ def _check_queue(queue: object) -> str:
 
 def _modules(ship: Sequence[ModuleType | str]) -> list[ModuleType]:
     """The modules to send by value, given as such, by name, or by the path of their file."""
-    if isinstance(ship, (str, ModuleType)):
-        raise TypeError("ship takes a list of modules, names or paths")
+    if isinstance(ship, (str, ModuleType)) or not isinstance(ship, Iterable):
+        raise TypeError(f"ship takes a list of modules, names or paths, not {ship!r}")
     return [_module(item) for item in ship]
 
 
@@ -522,6 +523,8 @@ def _module(item: ModuleType | str | os.PathLike[str]) -> ModuleType:
 
     if isinstance(item, ModuleType):
         return item
+    if not isinstance(item, str | os.PathLike):
+        raise TypeError(f"ship takes modules, names or paths, not {item!r}")
     path = os.path.realpath(item)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)

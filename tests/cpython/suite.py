@@ -6,6 +6,8 @@ come from Debian, in two packages that are downloaded and unpacked into ``.cache
 
 import concurrent.futures
 import concurrent.futures.process
+import contextlib
+import fcntl
 import importlib
 import importlib.util
 import io
@@ -152,8 +154,9 @@ def run_script(*args: str) -> tuple[int, bytes, bytes]:
 def _import_suite() -> list[ModuleType]:
     """Import the suite: one module in 3.11, a package of modules in later versions."""
     if importlib.util.find_spec(SUITE) is None:
-        if not CACHE.exists():
-            _download(CACHE)
+        with _alone():
+            if not CACHE.exists():
+                _download(CACHE)
         for name in [name for name in sys.modules if name.partition(".")[0] == "test"]:
             del sys.modules[name]
         sys.path.insert(0, str(CACHE))
@@ -163,6 +166,15 @@ def _import_suite() -> list[ModuleType]:
         return [suite, *(importlib.import_module(part.name) for part in parts)]
     except (ImportError, unittest.SkipTest) as error:
         raise Unavailable(f"{SUITE} cannot be imported: {error}") from error
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one process at a time look and fetch: tests may run in several."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with open(CACHE.parent / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _download(folder: Path) -> None:

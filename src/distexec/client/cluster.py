@@ -58,6 +58,10 @@ class Cluster(Protocol):
         """Serve one executor from this thread until it has nothing to take."""
         ...
 
+    def advice(self, queue: str) -> str | None:
+        """What a person can do when no node serves *queue*; ``None`` if one is about to."""
+        ...
+
     def failure(self) -> str | None:
         """Why the cluster is beyond help, if it is."""
         ...

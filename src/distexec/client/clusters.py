@@ -137,6 +137,9 @@ class RemoteCluster:
         finally:
             store.close()
 
+    def advice(self, queue: str) -> str | None:
+        return f"start one with `distexec worker --cluster {self} --queues {queue}`"
+
     def failure(self) -> str | None:
         return None
 
@@ -194,6 +197,11 @@ class EmbeddedCluster(RemoteCluster):
             tuple(import_path(sys.path, directory)),
             dict(node_environment(os.environ, self._local.slots)),
         )
+
+    def advice(self, queue: str) -> str | None:
+        if queue in self._local.queues:
+            return None  # It starts, or it is started again.
+        return f"hold one with LocalCluster(queues=[{queue!r}]) and give it to the executor"
 
     def failure(self) -> str | None:
         return self._local.failed

@@ -1,6 +1,7 @@
 """The stdlib's Future, with a cancel that reaches sent calls and callbacks on their own thread."""
 
 import concurrent.futures
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
@@ -9,6 +10,19 @@ from typing import Generic, Protocol, TypeVar
 from distexec.client.calls import PendingCall
 
 T = TypeVar("T")
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Return *timeout* as the standard library can wait for it: infinity is ``None``.
+
+    Raises:
+        ValueError: It is not a number (NaN), which would wait for ever or not at all.
+    """
+    if isinstance(timeout, float) and not math.isfinite(timeout):
+        if math.isnan(timeout):
+            raise ValueError("timeout must be a number of seconds or None, not NaN")
+        return None if timeout > 0 else 0.0
+    return timeout
 
 
 class Revoker(Protocol):
@@ -43,9 +57,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         Raises:
             TimeoutError: It has not ended in time.
             CancelledError: It was cancelled.
+            ValueError: *timeout* is not a number.
         """
         try:
-            value = super().result(timeout)
+            value = super().result(checked_timeout(timeout))
             # Before Python 3.13 an exception that is false (``__bool__``, ``__len__``) was lost.
             if self._exception is None:
                 return value
@@ -53,6 +68,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         finally:
             # Breaks the cycle with the exception's traceback.
             del self
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the call raised; ``None`` if it returned. Waits and raises as `result`."""
+        return super().exception(checked_timeout(timeout))
 
     def cancel(self) -> bool:
         """Cancel the call if no worker has it.

@@ -1,5 +1,6 @@
 """The caller's side of one cluster in one process, shared by its executors."""
 
+import contextlib
 import itertools
 import json
 import logging
@@ -55,7 +56,8 @@ class Session:
             self.store.open()
             self.warden.check_nodes()
         except BaseException:
-            self.store.close()
+            with contextlib.suppress(ClusterError):  # Most likely the same one again.
+                self.store.close()
             cluster.release()
             raise
         self.dispatcher.start()

@@ -193,23 +193,26 @@ class Warden:
         return None
 
     def _warn_if_deserted(self, channel: Channel, nodes: dict[str, Node], now: float) -> None:
-        """Tell once that nobody serves a queue that calls wait for."""
+        """Tell once that nobody serves a queue that calls wait for; fail them if nobody can."""
+        misfits = [self._misfit(node) for node in nodes.values()]
+        if misfits and all(misfits):
+            error = ClusterMismatch("; ".join(misfit for misfit in misfits if misfit))
+            self._session.fail_all(channel, error)
+            return
         oldest = channel.window.oldest_unstarted()
         patience = self._session.settings.no_worker_warning_seconds
         if channel.warned or oldest is None or now - oldest < patience:
             return
-        fitting = [node for node in nodes.values() if not self._misfit(node)]
         for queue in channel.window.queues():
-            if not any(queue in node.queues for node in fitting):
+            advice = self._session.cluster.advice(queue)
+            if advice is not None and not any(queue in node.queues for node in nodes.values()):
                 channel.warned = True
-                cluster = self._session.cluster
                 logger.warning(
-                    "%d calls wait for a worker of queue %r, and no node of %s serves it: "
-                    "start one with `distexec worker --cluster URL --queues %s`",
+                    "%d calls wait for a worker of queue %r, and no node of %s serves it: %s",
                     channel.window.outstanding,
                     queue,
-                    cluster,
-                    queue,
+                    self._session.cluster,
+                    advice,
                 )
 
     # Outages.

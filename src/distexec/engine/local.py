@@ -136,6 +136,11 @@ class LocalCluster:
         return self._keeper.name
 
     @property
+    def queues(self) -> tuple[str, ...]:
+        """Names of the queues that the node serves."""
+        return tuple(self._keeper.queues)
+
+    @property
     def slots(self) -> int:
         """How many slots the node has, or will have soon."""
         return self._keeper.slots

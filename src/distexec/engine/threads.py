@@ -78,6 +78,9 @@ class ThreadsCluster:
     def surroundings(self) -> Surroundings | None:
         return None
 
+    def advice(self, queue: str) -> str | None:
+        return None
+
     def failure(self) -> str | None:
         return None
 

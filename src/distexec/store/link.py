@@ -216,7 +216,8 @@ class Link:
         elif isinstance(error, redis_errors.ResponseError):
             failure = ClusterUnavailable(f"the server at {where} cannot serve now: {error}")
         else:
-            failure = ClusterUnavailable(f"the server at {where} does not answer: {error}")
+            hint = " (if it does not speak TLS: redis://)" if self._endpoint.scheme == TLS else ""
+            failure = ClusterUnavailable(f"the server at {where} does not answer: {error}{hint}")
         raise failure from error
 
 
