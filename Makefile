@@ -16,17 +16,24 @@ BIN := $(VENV)/bin
 PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
+# Most tests wait more than they compute: several processes share them, a file at a time. Those that
+# signal whole process groups, or look at every process of the machine, run alone.
+ALONE := tests/engine tests/test_cli.py tests/properties/test_exits.py
+SHARED := -n 3 --dist loadfile $(foreach path,$(ALONE),--ignore=$(path))
+
 .PHONY: demo
 demo: $(VENV)/.installed ## analyse the standard library on threads, then on distexec, and compare
 	@$(BIN)/python examples/demo.py
 
 .PHONY: test
-test: $(VENV)/.dev ## run the tests (about four minutes)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run the tests (about six minutes)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
+	$(BIN)/python -m pytest $(ALONE) $(ARGS)
 
 .PHONY: test-full
 test-full: $(VENV)/.dev ## run all tests, also those that are too long for every run
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(BIN)/python -m pytest -m "" $(SHARED) $(ARGS)
+	$(BIN)/python -m pytest -m "" $(ALONE) $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, import directions and the examples in the documentation

@@ -245,12 +245,17 @@ def test_ping_takes_the_cluster_from_the_environment(
 
 
 def test_ping_tells_a_foreign_secret(
-    home: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    home: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The usual mistake after a rotation, or with two clusters: the key ids show it."""
     monkeypatch.setenv("DISTEXEC_SECRET", secret.to_text(secret.generate()))
+    # The way to the server and its password, without the secret that lies beside them.
+    folder = cluster.endpoint.folder
+    assert folder is not None
+    for name in ("server.sock", "server.password"):
+        (tmp_path / name).symlink_to(folder / name)
 
-    done = distexec("ping", "--cluster", cluster.url)
+    done = distexec("ping", "--cluster", f"redis+socket://{tmp_path}/server.sock")
 
     assert "its record is refused (key id: signed with secret " in done.stdout
 

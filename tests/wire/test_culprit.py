@@ -93,7 +93,6 @@ def iter_forever() -> Any:
         (ValueError("x", LOCK), ".args[1]"),
         (Holder(lock=LOCK).method, ".__self__.lock"),
     ],
-    ids=str,
     # An address in a name would differ between processes that run parts of these tests.
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
