@@ -34,8 +34,9 @@ def make_call(number: int, **changes: Any) -> PendingCall:
 
 
 def filled(count: int, limit: int = 100, **changes: Any) -> tuple[Window, list[PendingCall]]:
-    """A window with so many waiting calls."""
+    """A window with so many waiting calls, of an executor whose leases take several."""
     window = Window(limit)
+    window.note_taking("greedy", many=True)
     calls = [make_call(number, **changes) for number in range(1, count + 1)]
     for call in calls:
         window.add(call)
@@ -77,13 +78,13 @@ def test_when_leases_know_that_calls_last_the_next_ones_are_sent_ahead() -> None
     """Then each takes one at a time, and finds another when it ends."""
     window, _ = filled(10, limit=2)
     in_flight = []
-    for lease in (b"one", b"other", b"other"):
+    window.note_taking("other", many=True)
+    for lease in ("greedy", "other", "other"):
         window.take_ready(2)
         in_flight.append(window.in_flight)
-        window.note_orderly(lease)
-    window.take_ready(2)
+        window.note_taking(lease, many=False)
 
-    assert [*in_flight, window.in_flight] == [2, 2, 4, 4]
+    assert in_flight == [2, 2, 4]
 
 
 def test_calls_of_unknown_length_travel_alone() -> None:
@@ -281,7 +282,7 @@ def test_a_recalled_call_is_cancelled_and_its_neighbours_are_not() -> None:
 def test_one_worker_keeps_its_order_through_a_cancel(limit: int, recalled: list[int]) -> None:
     """The neighbours of a cancelled call come back, and must not be overtaken."""
     window, calls = filled(9, limit=limit)
-    window.note_orderly(b"the only one")
+    window.note_taking("greedy", many=False)
     window.take_ready(1)
 
     assert [entry for _, entry in window.entries_to_recall(calls[1])] == recalled

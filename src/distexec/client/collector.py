@@ -103,10 +103,11 @@ class Collector:
         if reply.kind == ReplyKind.BROKEN:
             self._break(reply)
             return None, 0
-        if reply.kind == ReplyKind.TAKES_ONE:
+        if reply.kind in (ReplyKind.TAKES_ONE, ReplyKind.TAKES_MANY):
             channel = session.channel(str(reply.number))
             if channel is not None:
-                channel.window.note_orderly(bytes(reply.payload))
+                lease = bytes(reply.payload).decode()
+                channel.window.note_taking(lease, many=reply.kind == ReplyKind.TAKES_MANY)
             return channel, 0
         if reply.kind == ReplyKind.LEASE_LOST:
             lost = json.loads(bytes(reply.payload))

@@ -183,6 +183,7 @@ class Session:
         if channel.spec.limit == 1:
             # What it held must not be overtaken by what nobody took.
             self.recall(channel, channel.window.entries())
+        channel.window.note_taking(lease, many=False)
         # Held until all is written down: no call may leave without its mark.
         with channel.window.held():
             calls = channel.window.take_back(held)

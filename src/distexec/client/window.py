@@ -49,8 +49,8 @@ class Window:
         self._holds = 0
         #: Whether a call of this executor ever submitted another one to it.
         self._is_recursive = False
-        #: Leases that take one entry at a time, since the last short call was sent.
-        self._orderly: set[bytes] = set()
+        #: Leases that take several entries at a time.
+        self._greedy: set[str] = set()
 
     def add(self, call: PendingCall) -> bool:
         """Let *call* wait its turn; True if nothing else is in flight."""
@@ -123,9 +123,7 @@ class Window:
             while not self._holds and self._skip_cancelled():
                 head = self._waiting[0]
                 run_time = self._run_times.get(head.function[0])
-                if is_short(run_time):
-                    self._orderly.clear()
-                in_order = leases > 0 and len(self._orderly) >= leases
+                in_order = not self._greedy and not self._short_in_flight(2 * limit)
                 most = calls_in_flight(run_time, leases, limit, in_order=in_order)
                 room = most - len(self._sent)
                 if room <= 0:
@@ -169,10 +167,19 @@ class Window:
         with self._lock:
             self._run_times.add(function_id, run_seconds, cpu_seconds)
 
-    def note_orderly(self, lease: bytes) -> None:
-        """Note that *lease* takes one entry at a time."""
+    def note_taking(self, lease: str, *, many: bool) -> None:
+        """Note that *lease* takes several entries at a time from now on, or one."""
         with self._lock:
-            self._orderly.add(lease)
+            if many:
+                self._greedy.add(lease)
+            else:
+                self._greedy.discard(lease)
+
+    def _short_in_flight(self, most: int) -> bool:
+        """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""
+        return len(self._sent) > most or any(
+            call.flags & CallFlag.SHORT for call in self._sent.values()
+        )
 
     def start(self, number: int) -> PendingCall | None:
         """Note that a call runs."""

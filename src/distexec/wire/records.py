@@ -57,8 +57,10 @@ class ReplyKind(enum.IntEnum):
     LOG = 7
     #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story}``.
     LEASE_LOST = 8
-    #: From now on this lease takes one entry at a time. Number: the executor's; payload: the lease.
+    #: From now on this lease takes one entry at a time, or several: it begins with one. Number: the
+    #: executor's; payload: the lease.
     TAKES_ONE = 9
+    TAKES_MANY = 10
 
 
 class Reply(NamedTuple):

@@ -143,8 +143,8 @@ class Lease:
         self._ended = False
         self._run_times = RunTimes()
         self._calls_per_entry = 1.0
-        #: Whether the last entry's calls were short, by their caller; ``None`` before the first.
-        self._takes_many: bool | None = None
+        #: Whether the last entry's calls were short, by their caller.
+        self._takes_many = False
         self._idle_since = time.monotonic()
         self._calls_run = 0
         self._busy = threading.Event()
@@ -166,6 +166,8 @@ class Lease:
             self._stop_keeper.set()
             self._busy.set()
             keeper.join()
+            with self._changed:
+                self._take_many(False)
             self._send()
             with contextlib.suppress(DistexecError):
                 self._store.leave(force=True)
@@ -335,15 +337,16 @@ class Lease:
             return
         self._open_entries[entry] = len(calls)
         self._calls_per_entry += 0.2 * (len(calls) - self._calls_per_entry)
-        takes_many = all(call.flags & CallFlag.SHORT for call in calls)
-        if takes_many is not self._takes_many:
-            self._takes_many = takes_many
-            if not takes_many:
-                number = int(self._ref.executor)
-                self._outbox.append(
-                    Reply(number, ReplyKind.TAKES_ONE, 0, 0.0, 0.0, self._name.encode())
-                )
+        self._take_many(all(call.flags & CallFlag.SHORT for call in calls))
         self._taken.extend(_Taken(entry, call, now) for call in calls)
+
+    def _take_many(self, many: bool) -> None:
+        """Take several entries at a time, or one; the caller hears of it before the next reply."""
+        if many is not self._takes_many:
+            self._takes_many = many
+            kind = ReplyKind.TAKES_MANY if many else ReplyKind.TAKES_ONE
+            number = int(self._ref.executor)
+            self._outbox.append(Reply(number, kind, 0, 0.0, 0.0, self._name.encode()))
 
     def _leave_if_idle(self, idle_seconds: float) -> None:
         if idle_seconds < self._settings.linger_seconds and not self._others_wait():
