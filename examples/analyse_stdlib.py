@@ -68,7 +68,7 @@ def measure_all(futures: Any, executor: Any, paths: list[str]) -> Iterator[Modul
 
 def compare_all(futures: Any, executor: Any, modules: list[Module]) -> Iterator[Likeness]:
     """Compare the functions that look alike by their sketches, in a call for each one."""
-    candidates = look_alikes(function for module in modules for function in module.functions)
+    candidates = look_alikes(function for module in modules for function in module.comparable)
     calls = [executor.submit(compare, place, others) for place, others in candidates.items()]
     for call in Progress(futures.as_completed(calls), len(calls), "comparing functions"):
         yield from call.result()
@@ -94,18 +94,18 @@ def look_alikes(functions: Iterable[Function]) -> dict[Place, list[Place]]:
 
 def print_summary(modules: list[Module], likenesses: list[Likeness]) -> None:
     """Print what a reader wants to know first."""
-    functions = [function for module in modules for function in module.functions]
     names: Counter[str] = Counter()
     for module in modules:
         names.update(dict(module.names))
     copies = len(modules) - len({module.digest for module in modules})
     unreadable = sum(bool(module.error) for module in modules)
-    hardest = max(functions, key=lambda function: function.complexity)
-    deepest = max(functions, key=lambda function: function.nesting)
+    hardest = max(filter(None, (m.hardest for m in modules)), key=lambda f: f.complexity)
+    deepest = max(filter(None, (m.deepest for m in modules)), key=lambda f: f.nesting)
     twins = [likeness for likeness in likenesses if likeness.ratio > 0.9]
 
     print(f"{len(modules):,} files ({unreadable} unreadable, {copies} copies of others)")
-    print(f"{sum(module.lines for module in modules):,} lines, {len(functions):,} functions")
+    functions = sum(module.functions for module in modules)
+    print(f"{sum(module.lines for module in modules):,} lines, {functions:,} functions")
     print(f"most used names: {', '.join(name for name, _ in names.most_common(8))}")
     print(f"most paths: {hardest.complexity} in {describe(hardest.name, hardest.place)}")
     print(f"deepest: {deepest.nesting} blocks in {describe(deepest.name, deepest.place)}")

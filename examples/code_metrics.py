@@ -70,7 +70,13 @@ class Module(NamedTuple):
     code_lines: int
     #: The names used most, with how often.
     names: tuple[tuple[str, int], ...] = ()
-    functions: tuple[Function, ...] = ()
+    #: How many functions it has.
+    functions: int = 0
+    #: The function with the most paths, and the one with the most blocks inside each other.
+    hardest: Function | None = None
+    deepest: Function | None = None
+    #: The functions that are long enough to be compared.
+    comparable: tuple[Function, ...] = ()
     #: Why the file could not be parsed, if it could not.
     error: str = ""
 
@@ -96,8 +102,18 @@ def measure(path: str) -> Module:
     layout = _Layout(tree)
     # Ties are broken by name, so that every run gives the same answer.
     common = sorted(layout.names.items(), key=lambda item: (-item[1], item[0]))[:5]
-    functions = _measure_functions(path, layout)
-    return Module(path, digest, len(lines), code_lines, tuple(common), tuple(functions))
+    functions = list(_measure_functions(path, layout))
+    return Module(
+        path,
+        digest,
+        len(lines),
+        code_lines,
+        names=tuple(common),
+        functions=len(functions),
+        hardest=max(functions, key=lambda function: function.complexity, default=None),
+        deepest=max(functions, key=lambda function: function.nesting, default=None),
+        comparable=tuple(function for function in functions if function.sketch),
+    )
 
 
 def compare(left: Place, others: Sequence[Place]) -> list[Likeness]:

@@ -37,7 +37,8 @@ def run(futures: str, report: Path) -> tuple[dict[str, Any], float]:
     print(f"\n$ python examples/{PROGRAM.name} --futures {futures}", flush=True)
     started = time.monotonic()
     subprocess.run(command, check=True)
-    return json.loads(report.read_text()), time.monotonic() - started
+    seconds = time.monotonic() - started
+    return json.loads(report.read_text()), seconds
 
 
 if __name__ == "__main__":
