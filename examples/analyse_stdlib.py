@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     futures = importlib.import_module(options.futures)
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as executor:
+    with futures.ThreadPoolExecutor() as executor:
         modules = sorted(measure_all(futures, executor, standard_library()))
         likenesses = sorted(compare_all(futures, executor, modules), reverse=True)
         statistics = str(executor.statistics()) if hasattr(executor, "statistics") else ""

@@ -150,18 +150,15 @@ class _Layout:
             value = getattr(node, field, None)
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, ast.AST):
-                    self._add(child, depth if _is_elif(node, child) else inside)
+                    is_elif = isinstance(node, ast.If) and _is_elif(node, child)
+                    self._add(child, depth if is_elif else inside)
         if isinstance(node, FUNCTIONS):
             self.functions.append((node, slice(start, len(self.kinds))))
 
 
-def _is_elif(parent: ast.AST, child: ast.AST) -> bool:
+def _is_elif(parent: ast.If, child: ast.AST) -> bool:
     """The parser makes of ``elif`` an ``if`` inside the ``else``; only its column tells."""
-    return (
-        isinstance(child, ast.If)
-        and isinstance(parent, ast.If)
-        and child.col_offset == parent.col_offset
-    )
+    return isinstance(child, ast.If) and child.col_offset == parent.col_offset
 
 
 def _measure_functions(path: str, layout: _Layout) -> Iterator[Function]:
