@@ -1,6 +1,7 @@
 """The one Celery task: it lends its slot to executors."""
 
 import base64
+import contextlib
 import logging
 import os
 import signal
@@ -58,8 +59,10 @@ def register_lease(app: Celery, membership: Membership) -> None:
         try:
             must_go = _lend(self, frame, membership)
         except BaseException:
-            logger.exception("A lease of %s ended early", self.request.hostname)
-            return
+            must_go = True
+            # A call may have left anything broken in this process, logging too.
+            with contextlib.suppress(BaseException):
+                logger.exception("A lease of %s ended early", self.request.hostname)
         if must_go:
             _make_room(self, frame)
 
@@ -147,8 +150,10 @@ def _make_room(task: LeaseTask, frame: str) -> None:
         return  # A pool of threads has no children to replace.
     try:
         task.apply_async((frame,), queue=_queue_of(task))
+        for handler in logging.getLogger("distexec").handlers:
+            handler.flush()
     except Exception as error:
-        logger.warning("The next child waits for a caller to wake it: %s", error)
-    for handler in logging.getLogger("distexec").handlers:
-        handler.flush()
-    os._exit(_RECYCLE)
+        with contextlib.suppress(Exception):
+            logger.warning("The next child waits for a caller to wake it: %s", error)
+    finally:
+        os._exit(_RECYCLE)

@@ -147,11 +147,17 @@ class Lease:
         self._takes_many = False
         self._idle_since = time.monotonic()
         self._calls_run = 0
+        #: Why the lease cannot tell its caller how its calls ended, if so.
+        self._failure: Exception | None = None
         self._busy = threading.Event()
         self._stop_keeper = threading.Event()
 
     def run(self) -> None:
-        """Serve until there is nothing to do, the slot is wanted back, or the lease is ended."""
+        """Serve until there is nothing to do, the slot is wanted back, or the lease is ended.
+
+        Raises:
+            Exception: The lease is lost with what it holds; the process must end, which tells.
+        """
         keeper = threading.Thread(target=self._keep, name="distexec-keeper", daemon=True)
         keeper.start()
         try:
@@ -169,8 +175,9 @@ class Lease:
             with self._changed:
                 self._take_many(False)
             self._send()
-            with contextlib.suppress(DistexecError):
-                self._store.leave(force=True)
+            self._store.leave(force=True)
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def calls_run(self) -> int:
@@ -197,6 +204,13 @@ class Lease:
             if os.getpid() != self._pid:
                 os._exit(0)  # The call forked, and this is the child: only the parent answers.
             self._finish(running, reply)
+
+    def _run_beside(self) -> None:
+        """Run calls on an extra thread."""
+        try:
+            self._run_calls()
+        except Exception as error:
+            self._fail(error)
 
     def _next(self) -> _Running | None:
         """Return the next call to run on this thread; ``None`` when this runner is done."""
@@ -316,9 +330,8 @@ class Lease:
                 self._end()
             elif not held and idle and is_main:
                 self._leave_if_idle(idle_seconds)
-        except DistexecError as error:
-            logger.warning("Lease on %s ends: %s", self._queue, error)
-            self._end()
+        except Exception as error:
+            self._fail(error)
         finally:
             now = time.monotonic()
             with self._changed:
@@ -354,6 +367,14 @@ class Lease:
         if self._store.leave(force=False):
             self._end()
 
+    def _fail(self, error: Exception) -> None:
+        """End, since the store cannot be spoken to: somebody else answers for what is held."""
+        with self._changed:
+            self._failure = self._failure or error
+            self._ended = True
+            self._taken.clear()
+            self._changed.notify_all()
+
     def _end(self) -> None:
         """Take nothing more; hand back what did not start."""
         with self._changed:
@@ -380,9 +401,9 @@ class Lease:
             frame = self._seal.seal(Direction.REPLY, place, encode_replies(replies))
         try:
             heard = self._store.reply(frame, finished)
-        except DistexecError as error:
-            logger.warning("Lease on %s ends, its replies are lost: %s", self._queue, error)
-            heard = False
+        except Exception as error:
+            self._fail(error)
+            return
         if not heard:
             with self._changed:
                 # Somebody else answers for this lease's calls now.
@@ -429,9 +450,8 @@ class Lease:
             self._stop_keeper.wait(KEEPER_SECONDS)
             try:
                 pause = self._look_after()
-            except DistexecError as error:
-                logger.warning("Lease on %s ends: %s", self._queue, error)
-                self._end()
+            except Exception as error:
+                self._fail(error)
 
     def _look_after(self) -> float | None:
         """Do what is due.
@@ -516,7 +536,7 @@ class Lease:
             added = max(0, granted - 1 - len(self._extra_runners))
             for _ in range(added):
                 thread = threading.Thread(
-                    target=self._run_calls, name="distexec-runner", daemon=True
+                    target=self._run_beside, name="distexec-runner", daemon=True
                 )
                 thread.start()
                 self._extra_runners[thread.ident or 0] = thread

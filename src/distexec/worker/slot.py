@@ -1,5 +1,6 @@
 """What a slot does with a wake-up: finds an executor that wants it, and serves it as a lease."""
 
+import contextlib
 import json
 import logging
 import secrets
@@ -68,10 +69,12 @@ class Slot:
         try:
             while not self.worn_out and not self._node_wants_it() and self._serve_one():
                 pass
-        except DistexecError as error:
-            logger.warning("A slot of queue %s gives up: %s", self._queue, error)
         except Exception:
-            logger.exception("A slot of queue %s gives up", self._queue)
+            # What a lease of this process held is found when the process has ended. A call may
+            # have left anything broken here, logging too.
+            self.worn_out = True
+            with contextlib.suppress(Exception):
+                logger.exception("A slot of queue %s gives up, with its process", self._queue)
         return self.worn_out
 
     def _serve_one(self) -> bool:
