@@ -27,7 +27,7 @@ def test_generated_secrets_are_long_and_differ() -> None:
 
 
 def test_places_are_searched_in_their_order(tmp_path: Path) -> None:
-    """What is nearest to the command wins, so that one process can differ from its user."""
+    """The key beside a socket is that cluster's own; the others go from near to far."""
     home, beside = tmp_path / "home", tmp_path / "run"
     at_home = secret.write(home / ".config" / "distexec" / secret.FILE_NAME)
     at_socket = secret.write(beside / secret.FILE_NAME)
@@ -36,11 +36,11 @@ def test_places_are_searched_in_their_order(tmp_path: Path) -> None:
     environment = {"HOME": str(home)}
 
     assert secret.load(environment) == (at_home,)
-    assert secret.load(environment, beside=beside) == (at_socket,)
     environment["DISTEXEC_SECRET_FILE"] = str(tmp_path / "named")
-    assert secret.load(environment, beside=beside) == (in_file,)
+    assert secret.load(environment, beside=tmp_path) == (in_file,)
     environment["DISTEXEC_SECRET"] = secret.to_text(in_variable)
-    assert secret.load(environment, beside=beside) == (in_variable,)
+    assert secret.load(environment, beside=tmp_path) == (in_variable,)
+    assert secret.load(environment, beside=beside) == (at_socket,)
 
 
 def test_no_place_is_not_an_error(tmp_path: Path) -> None:
