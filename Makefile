@@ -18,8 +18,7 @@ CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11
 
 # Most tests wait more than they compute: several processes share them, a file at a time. Those that
 # signal whole process groups, or look at every process of the machine, run alone.
-ALONE := tests/engine tests/test_cli.py tests/properties/test_exits.py \
-	tests/bad_inputs/test_payloads.py
+ALONE := tests/engine tests/test_cli.py tests/properties/test_exits.py
 SHARED := -n 3 --dist loadfile $(foreach path,$(ALONE),--ignore=$(path))
 
 .PHONY: demo

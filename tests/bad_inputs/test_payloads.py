@@ -99,7 +99,7 @@ def test_input_of_a_map_that_cannot_travel_fails_in_its_turn(world: World, pool:
         next(results)
 
 
-@pytest.mark.parametrize("error", [ValueError("in reduce"), SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ValueError("in reduce"), SystemExit(3)])
 @on("twin")
 def test_object_that_fails_in_pickling_fails_its_future_only(
     world: World, pool: Pools, error: BaseException
@@ -110,6 +110,17 @@ def test_object_that_fails_in_pickling_fails_its_future_only(
     future = executor.submit(calls.nothing, objects.FailsInPickling(error))
 
     assert future.done() and future.exception() is not None
+    assert executor.submit(calls.square, 3).result(timeout=20) == 9
+
+
+@on("twin")
+def test_interrupt_in_pickling_is_the_users(world: World, pool: Pools) -> None:
+    """Ctrl-C may come while arguments are pickled: it ends `submit`, and the executor goes on."""
+    executor = pool(world, 2)
+
+    with pytest.raises(KeyboardInterrupt):
+        executor.submit(calls.nothing, objects.FailsInPickling(KeyboardInterrupt()))
+
     assert executor.submit(calls.square, 3).result(timeout=20) == 9
 
 
