@@ -186,6 +186,27 @@ def test_user_without_permission_is_refused(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (b"redis_version:6.0.16\r\nredis_mode:standalone\r\n", "Redis 6.0.16"),
+        (b"redis_version:7.2.4\r\nredis_mode:cluster\r\n", "Redis Cluster"),
+    ],
+    ids=["too old", "cluster"],
+)
+@pytest.mark.usefixtures("secret")
+def test_server_that_cannot_do_the_work_is_named(
+    fake_server: Fake, told: bytes, named: str
+) -> None:
+    """Commands it does not know would fail one by one, with errors about their syntax."""
+    port = fake_server(lambda asked: b"$%d\r\n%b\r\n" % (len(told), told))
+
+    error = refusal(f"redis://127.0.0.1:{port}")
+
+    assert isinstance(error, ClusterError)
+    assert named in str(error) and f"127.0.0.1:{port}" in str(error)
+
+
+@pytest.mark.parametrize(
     ("name", "answer"),
     [
         ("silent", None),

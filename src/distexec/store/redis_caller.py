@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from distexec.errors import ClusterError
+from distexec.errors import ClusterError, ClusterRefused
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
@@ -21,6 +21,9 @@ from distexec.store.port import (
 #: Seconds that a command for a node is kept.
 COMMAND_SECONDS = 60
 
+#: The oldest Redis that has every command used here (``XTRIM MINID`` and ``XADD NOMKSTREAM``).
+LEAST_VERSION = (6, 2)
+
 #: Reply frames read at a time at most.
 MOST_REPLIES = 512
 
@@ -29,7 +32,7 @@ class RedisCallerStore:
     """One session's side: a connection to send, and one to listen."""
 
     def __init__(self, endpoint: Endpoint, session: str, settings: Settings) -> None:
-        self._session = session
+        self._session, self._where = session, endpoint.display
         self._session_expiry = round(settings.session_expiry_seconds * 1000)
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._link = Link(endpoint, settings)
@@ -43,9 +46,37 @@ class RedisCallerStore:
         self._closed = False
 
     def open(self) -> None:
+        self._check_server()
         self._last_reply = b"0-0"
         self._streams.clear()
         self._link.call("SET", keys.session(self._session), "1", "PX", self._session_expiry)
+
+    def _check_server(self) -> None:
+        """Refuse a server that cannot do our work, by its own words."""
+        try:
+            (answer,) = self._link.run(("INFO", "server"))
+        except ClusterRefused as error:
+            if "permission" not in str(error).lower():
+                raise
+            return  # It does not have to tell.
+        if isinstance(answer, ServerError):
+            return
+        told = dict(line.partition(b":")[::2] for line in bytes(answer).splitlines())
+        version = told.get(b"redis_version", b"").decode(errors="replace")
+        if told.get(b"redis_mode") == b"cluster":
+            raise ClusterRefused(
+                f"the server at {self._where} is part of a Redis Cluster, which distexec does not "
+                "use yet: give it a single server, or a primary behind Sentinel"
+            )
+        try:
+            numbers = tuple(int(part) for part in version.split(".")[:2])
+        except ValueError:
+            return
+        if numbers < LEAST_VERSION:
+            raise ClusterRefused(
+                f"the server at {self._where} is Redis {version}, and distexec needs Redis 6.2 or "
+                "newer, or Valkey"
+            )
 
     def put(
         self,
