@@ -41,7 +41,8 @@ while [ $steps -gt 0 ] && [ -n "$groups" ]; do
   steps=$((steps - 1))
 done
 signal KILL
-rm -rf -- "$1"
+# A process that is dying may still put a file there.
+for try in 1 2 3 4 5; do rm -rf -- "$1" 2>/dev/null && break; sleep 0.05; done
 """
 
 

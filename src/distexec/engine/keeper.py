@@ -36,6 +36,11 @@ LONGEST_END_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 
 
+#: Tries to remove the folder, and seconds between two of them.
+_REMOVALS = 10
+_REMOVAL_PAUSE_SECONDS = 0.02
+
+
 class Keeper:
     """Keeps one cluster's processes. Does not hold the `LocalCluster`, which may be forgotten."""
 
@@ -112,7 +117,7 @@ class Keeper:
                 self._look_after(process)
         if self.folder is not None:
             # Done already, if the guard came to its end.
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove(self.folder)
 
     def _start_all(self) -> None:
         binary = server.find_server()
@@ -234,3 +239,12 @@ def _how_it_ended(process: Process) -> str:
         except ValueError:
             return f"(pid {process.pid}) was killed by signal {-code}"
     return f"(pid {process.pid}) exited with code {code}"
+
+
+def _remove(folder: Path) -> None:
+    """Remove *folder*, more than once: a process that is dying may still put a file there."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_REMOVAL_PAUSE_SECONDS)
