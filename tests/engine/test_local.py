@@ -620,9 +620,9 @@ def test_environment_is_the_callers_with_bytecode() -> None:
 
 def test_import_path_is_absolute() -> None:
     """A relative entry means something else after the first `chdir` in a call."""
-    assert node_process.import_path(["", "lib", "/x/", "/x", b"no", "/"], "/work") == [
-        "/work",
-        "/work/lib",
+    assert node_process.import_path(["", "lib", "/x/", "/x", b"no", "/"], "/here") == [
+        "/here",
+        "/here/lib",
         "/x",
         "/",
     ]

@@ -131,11 +131,6 @@ class Session:
         self.cluster.release()
         self._forget(self)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether no executor can be added any more."""
-        return self._closed
-
     def join_if_closed(self) -> None:
         """Wait for the threads of a session that has closed."""
         if self._closed:

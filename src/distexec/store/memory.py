@@ -70,15 +70,6 @@ class MemoryServer:
         session = self.sessions.get(ref.session)
         return None if session is None else session.executors.get(ref.executor)
 
-    def threads_busy(self) -> int:
-        """Threads that leases hold now, over all executors."""
-        with self.changed:
-            return sum(
-                executor.threads()
-                for session in self.sessions.values()
-                for executor in session.executors.values()
-            )
-
 
 class MemoryCallerStore:
     """`distexec.store.port.CallerStore` in memory."""
