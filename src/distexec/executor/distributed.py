@@ -1,0 +1,244 @@
+"""`DistributedExecutor`: calls, options and the end."""
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+from distexec.client.channel import CallOptions, Channel
+from distexec.client.cluster import Cluster
+from distexec.client.clusters import find_cluster
+from distexec.client.futures import Future
+from distexec.client.registry import check_running, open_channel
+from distexec.client.statistics import Statistics, statistics_of
+from distexec.executor.arguments import check_count, check_queue, modules_of, reject
+from distexec.executor.mapping import Mapper
+from distexec.executor.views import ExecutorView, make_view
+from distexec.settings import Settings
+from distexec.wire.records import ExecutorSpec, Sharing
+from distexec.wire.values import FunctionPacker, pack_arguments, set_by_value
+
+if TYPE_CHECKING:
+    from distexec.engine.local import LocalCluster
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: The queue that nodes serve unless they are told otherwise.
+DEFAULT_QUEUE = "distexec"
+
+
+class DistributedExecutor(Mapper):
+    """Runs calls on a cluster of Celery workers: `concurrent.futures.Executor` on many processes.
+
+    Example:
+        >>> with DistributedExecutor() as executor:
+        ...     future = executor.submit(pow, 2, 10)
+        ...     print(future.result())
+        1024
+
+    Args:
+        max_workers: Most calls that run at the same time. ``None``: one for each processor of the
+            embedded cluster, or for each slot of a remote one.
+        thread_name_prefix: Accepted for `concurrent.futures`; shown as the executor's name.
+        initializer: Called once in each process that serves this executor, before its first call.
+            If it raises, the executor is broken.
+        initargs: Arguments of the initializer.
+        cluster: The cluster's URL (``redis://``, ``rediss://``, ``redis+socket://``), a
+            `LocalCluster`, or ``"threads"`` for one in this process. ``None`` takes the URL in
+            ``DISTEXEC_URL``, and else starts an embedded cluster at the first `submit`.
+        queue: Queue that calls go to, unless a view says otherwise.
+        name: Shown in reprs and logs.
+        threads: Whether calls may run on threads of one process: ``None`` finds out which calls
+            only wait, ``True`` says that they may, ``False`` keeps a process for each.
+        max_tasks_per_child: Calls after which a worker process is replaced.
+        ship: Modules, or their names or paths, that nodes do not have: sent along by value.
+
+    Raises:
+        ValueError: An argument out of range, or a URL that cannot mean a server.
+        SecretError: A remote cluster without a secret.
+    """
+
+    _broken_type_name = "process"
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        cluster: "str | LocalCluster | None" = None,
+        queue: str | None = None,
+        name: str | None = None,
+        threads: bool | None = None,
+        max_tasks_per_child: int | None = None,
+        ship: Sequence[ModuleType | str] = (),
+        **unknown: object,
+    ) -> None:
+        if unknown:
+            reject(unknown, "DistributedExecutor", _CONSTRUCTOR_OPTIONS)
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        check_count("max_workers", max_workers)
+        check_count("max_tasks_per_child", max_tasks_per_child)
+        self._settings = Settings.from_environment()
+        self._find_cluster = find_cluster(cluster, self._settings)
+        self._max_workers = max_workers
+        self._options = CallOptions(check_queue(DEFAULT_QUEUE if queue is None else queue))
+        self._name = name or thread_name_prefix
+        self._sharing = _SHARING[threads]
+        self._initializer = None if initializer is None else FunctionPacker().pack(initializer)
+        self._initargs = pack_arguments(tuple(initargs), {})
+        self._calls_per_child = max_tasks_per_child
+        if ship:
+            set_by_value(modules_of(ship))
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._shutdown = False
+        self._channel: Channel | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule ``fn(*args, **kwargs)``; arguments are those of this moment.
+
+        Does not wait for the call, nor for a worker. The first submit connects to the cluster, or
+        starts the embedded one.
+
+        Returns:
+            A future. What cannot be sent to another process is its exception.
+
+        Raises:
+            TypeError: *fn* cannot be called.
+            RuntimeError: The executor was shut down, or the interpreter is ending.
+            BrokenExecutor: The initializer failed.
+            PayloadTooLarge: The arguments are larger than the cluster carries.
+            ClusterError: The cluster cannot be reached, refuses, or does not fit.
+        """
+        return self._submit(fn, args, kwargs, self._options)
+
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Future[Any]:
+        if not callable(fn):
+            raise TypeError(f"the first argument must be callable, not {type(fn).__name__!r}")
+        check_running()
+        channel = self._channel
+        if channel is None or self._pid != os.getpid():
+            channel = self._open()
+        return channel.submit(fn, args, kwargs, options)
+
+    def _open(self) -> Channel:
+        """Join the cluster, at the first submit."""
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this executor belongs to the process that made it, and this is a fork of that: "
+                "make another executor here"
+            )
+        with self._lock:
+            if self._shutdown:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._channel is None:
+                channel = self._channel = open_channel(self._find_cluster(), self._make_spec)
+                self._finalizer = weakref.finalize(self, _drop, channel, self._pid)
+                self._finalizer.atexit = False
+            return self._channel
+
+    def _make_spec(self, cluster: Cluster) -> ExecutorSpec:
+        return ExecutorSpec(
+            limit=self._max_workers or cluster.slots(self._options.queue),
+            sharing=self._sharing,
+            initializer=self._initializer and self._initializer[1],
+            initargs=self._initargs,
+            log_level=logging.getLogger().level,
+            surroundings=cluster.surroundings(),
+            calls_per_child=self._calls_per_child,
+        )
+
+    def options(
+        self, *, queue: str | None = None, name: str | None = None, **unknown: object
+    ) -> "ExecutorView":
+        """Return a view on this executor whose calls have other options.
+
+        Args:
+            queue: Queue that the view's calls go to.
+            name: Shown for the view's calls instead of their functions' names.
+        """
+        return make_view(self, self._options, queue, name, unknown)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls. May be called again, and from a callback.
+
+        Args:
+            wait: Return when every call has ended and the resources are freed.
+            cancel_futures: Cancel the calls that no worker has taken.
+        """
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            self._shutdown = True
+            channel = self._channel
+        if channel is None:
+            return
+        if cancel_futures:
+            channel.cancel_unstarted()
+        channel.shut_down()
+        if wait:
+            channel.join()
+
+    def statistics(self) -> Statistics:
+        """Counts and times of this executor's calls, as a frozen record."""
+        return statistics_of(self._channel)
+
+    @property
+    def _broken(self) -> BaseException | bool:
+        """As in the standard library's executors: false, or why no call is taken."""
+        channel = self._channel
+        return False if channel is None or channel.broken is None else channel.broken
+
+    def __repr__(self) -> str:
+        statistics = self.statistics()
+        state = "broken" if self._broken else "shut down" if self._shutdown else "running"
+        limit = self._max_workers or (self._channel.spec.limit if self._channel else "any number")
+        parts = [
+            f"<{type(self).__name__}{f' {self._name}' if self._name else ''} {state}",
+            f"{statistics.waiting} waiting",
+            f"{statistics.sent} in flight of {limit}",
+            f"{statistics.leases} leases",
+        ]
+        return " | ".join(parts) + ">"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be sent to another process: make one there, "
+            "a DistributedExecutor() made in a call uses the same cluster"
+        )
+
+
+def _drop(channel: Channel, pid: int) -> None:
+    """The executor was forgotten: its calls are finished, and then its channel closes."""
+    if pid == os.getpid():
+        channel.drop()
+
+
+_SHARING = {None: Sharing.LEARNED, True: Sharing.THREADS, False: Sharing.NEVER}
+
+_CONSTRUCTOR_OPTIONS = (
+    "max_workers",
+    "thread_name_prefix",
+    "initializer",
+    "initargs",
+    "cluster",
+    "queue",
+    "name",
+    "threads",
+    "max_tasks_per_child",
+    "ship",
+)
