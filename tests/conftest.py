@@ -95,11 +95,9 @@ def leftovers() -> dict[object, str]:
             except FileNotFoundError:
                 continue
     for path in Path(tempfile.gettempdir()).iterdir():
-        # Known and open: now and then a cluster's folder stays behind without its server, after the
-        # tests of test_lifetimes.py ran among others. Its processes and its socket are gone.
-        is_shell = path.name.startswith("distexec-") and not (path / "server.sock").exists()
-        if not path.name.startswith("pytest-") and not is_shell:
-            found[path] = f"left in the temporary folder: {path}"
+        if not path.name.startswith("pytest-"):
+            inside = sorted(os.listdir(path)) if path.is_dir() else "a file"
+            found[path] = f"left in the temporary folder: {path} ({inside})"
     return found
 
 

@@ -123,10 +123,13 @@ class Keeper:
         binary = server.find_server()
         self.folder = server.make_folder()
         self._start_guard()
-        # First the node, which takes longest; the key, which nobody waits for, last.
+        # For other programs. Not by `secrets.write`, which would make the folder anew if the guard
+        # has removed it meanwhile.
+        key = secrets.to_text(self.secret) + "\n"
+        server.write_private(self.folder / secrets.FILE_NAME, key)
+        # First the node, which takes longest.
         self._start_node()
         self.server = self._adopt(server.launch_server(binary, self.folder, self.password))
-        secrets.write(self.folder / "secret.key", self.secret)
 
     def _start_guard(self) -> None:
         assert self.folder is not None
@@ -168,10 +171,6 @@ class Keeper:
             for left in self._children:
                 _kill_group(left)
         if self._is_ending:
-            if self._children == [self._guard.process]:
-                # What it still waits for are killed processes that nobody reaps: those of a
-                # container whose first process is no init.
-                _kill_group(self._guard.process)
             return
         try:
             if process is self._guard.process:
