@@ -1,0 +1,91 @@
+"""What a lease has to tell: replies on their way out, and the stream entries that they finish."""
+
+import threading
+import time
+
+from distexec.store.port import LeaseStore
+from distexec.wire import places
+from distexec.wire.codec import encode_replies
+from distexec.wire.records import Reply
+from distexec.wire.seal import Direction, Seal
+
+#: Seconds that a finished call's reply may wait for others to travel with.
+DELAY_SECONDS = 0.001
+
+#: Bytes of replies that leave at once.
+MOST_BYTES = 128 * 1024
+
+
+class Outbox:
+    """Gathers replies, and sends them together. Thread-safe; only `send` blocks."""
+
+    def __init__(self, store: LeaseStore, seal: Seal, session: str) -> None:
+        self._store, self._seal, self._place = store, seal, places.reply(session)
+        self._lock = threading.Lock()
+        #: Held while sending: what was gathered first leaves first.
+        self._sending = threading.Lock()
+        self._replies: list[Reply] = []
+        self._bytes = 0
+        #: When the oldest reply came in.
+        self._since = 0.0
+        #: Calls of a taken entry that have not been answered yet.
+        self._open: dict[int, int] = {}
+        self._finished: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._replies)
+
+    def expect(self, entry: int, calls: int) -> None:
+        """Note that *entry* is finished when so many *calls* were answered."""
+        with self._lock:
+            if calls:
+                self._open[entry] = calls
+            else:
+                self._finished.append(entry)
+
+    def post(self, reply: Reply) -> None:
+        """Add a reply that ends no call."""
+        with self._lock:
+            self._add(reply, time.monotonic())
+
+    def answer(self, entry: int, reply: Reply, now: float) -> None:
+        """Add the last reply of a call of *entry*, which is finished with the last of its calls."""
+        with self._lock:
+            self._add(reply, now)
+            self._open[entry] -= 1
+            if not self._open[entry]:
+                del self._open[entry]
+                self._finished.append(entry)
+
+    def _add(self, reply: Reply, now: float) -> None:
+        if not self._replies:
+            self._since = now
+        self._replies.append(reply)
+        self._bytes += len(reply.payload)
+
+    def is_due(self, now: float) -> bool:
+        """Whether what waits here must leave now."""
+        return bool(self._replies) and (
+            self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS
+        )
+
+    def send(self) -> bool:
+        """Send the replies and acknowledge what is finished, both or neither.
+
+        Returns:
+            False if somebody else answers for the lease's calls by now: nothing was sent.
+
+        Raises:
+            Exception: The store cannot be spoken to.
+        """
+        with self._sending:
+            with self._lock:
+                replies, self._replies = self._replies, []
+                finished, self._finished = self._finished, []
+                self._bytes = 0
+            if not replies and not finished:
+                return True
+            frame = None
+            if replies:
+                frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies))
+            return self._store.reply(frame, finished)

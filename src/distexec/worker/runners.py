@@ -1,0 +1,104 @@
+"""The threads that run a lease's calls: one, and more while all running calls only wait."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from distexec.errors import DistexecError
+from distexec.scheduling.sharing import is_waiting, runners_to_add
+from distexec.store.port import LeaseStore
+from distexec.wire.records import ExecutorSpec, Sharing
+from distexec.worker.hands import Running
+
+#: An extra runner without a call for so many seconds ends.
+LINGER_SECONDS = 0.25
+
+
+class Runners:
+    """The lease's own thread, and the extra ones.
+
+    Args:
+        changed: The lease's lock. It is held by whoever calls `room_for`, `should_retire` and
+            `retire`, and by nobody who calls the others.
+        run_beside: What an extra thread runs; it calls `retire`, and `narrow` at its end.
+    """
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        spec: ExecutorSpec,
+        changed: threading.Condition,
+        run_beside: Callable[[], None],
+    ) -> None:
+        self._store, self._spec, self._changed = store, spec, changed
+        self._run_beside = run_beside
+        self._main = threading.get_ident()
+        self._extra: dict[int, threading.Thread] = {}
+
+    def __len__(self) -> int:
+        return 1 + len(self._extra)
+
+    def is_main(self) -> bool:
+        """Whether the calling thread is the lease's own."""
+        return threading.get_ident() == self._main
+
+    def room_for(self, running: Collection[Running], now: float) -> int:
+        """How many runners to add: some, if every *running* call only waits."""
+        sharing = self._spec.sharing
+        if not running or sharing is Sharing.NEVER:
+            return 0
+        for each in running:
+            if each.taken.runs_alone:
+                return 0
+            if not is_waiting(sharing, now - each.started_at, each.cpu_seconds()):
+                return 0
+        return runners_to_add(len(running), self._spec.limit)
+
+    def add(self, room: int, *, taken: int, running: int) -> int:
+        """Start up to *room* threads, as many as have something to do and may run.
+
+        Args:
+            taken: Calls in the lease's hands that wait for a runner.
+            running: Calls that run.
+        """
+        needed = min(room, taken + self._store.backlog() - (len(self) - running))
+        if needed <= 0:
+            return 0
+        granted = self._store.widen(len(self) + needed, self._spec.limit)
+        with self._changed:
+            added = max(0, granted - len(self))
+            for _ in range(added):
+                thread = threading.Thread(
+                    target=self._run_beside, name="distexec-runner", daemon=True
+                )
+                thread.start()
+                self._extra[thread.ident or 0] = thread
+        return added
+
+    def should_retire(self, idle_since: float, *, computing: bool) -> bool:
+        """Whether the calling extra thread is not needed.
+
+        Args:
+            computing: Whether calls run that use the processor: threads would take it from each
+                other.
+        """
+        return computing or time.monotonic() - idle_since > LINGER_SECONDS
+
+    def retire(self) -> None:
+        """Leave the runners, as the calling extra thread."""
+        del self._extra[threading.get_ident()]
+
+    def narrow(self) -> None:
+        """Give back what a runner that ended was granted."""
+        with self._changed:
+            wanted = len(self)
+        with contextlib.suppress(DistexecError):
+            self._store.widen(wanted, self._spec.limit)
+
+    def join(self) -> None:
+        """Wait for the extra threads to end."""
+        with self._changed:
+            threads = list(self._extra.values())
+        for thread in threads:
+            thread.join()
