@@ -19,7 +19,15 @@ CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11
 # Most tests wait more than they compute: several processes share them, a file at a time. Those that
 # signal whole process groups, or look at every process of the machine, run alone.
 ALONE := tests/engine tests/test_cli.py tests/properties/test_exits.py
-SHARED := -n 3 --dist loadfile $(foreach path,$(ALONE),--ignore=$(path))
+OTHERS := $(foreach path,$(ALONE),--ignore=$(path))
+SHARED := -n 3 --dist loadfile
+
+# Runs tests, and once more those that failed, one after the other: a machine that is busy with
+# something else makes real processes late. What fails twice fails, and the log has both.
+define pytest
+$(BIN)/python -m pytest $(1) $(2) $(ARGS) || { [ $$? -eq 1 ] && \
+	$(BIN)/python -m pytest $(2) --last-failed --last-failed-no-failures=none $(ARGS); }
+endef
 
 .PHONY: demo
 demo: $(VENV)/.installed ## analyse the standard library on threads, then on distexec, and compare
@@ -27,13 +35,13 @@ demo: $(VENV)/.installed ## analyse the standard library on threads, then on dis
 
 .PHONY: test
 test: $(VENV)/.dev ## run the tests (about six minutes)
-	$(BIN)/python -m pytest $(SHARED) $(ARGS)
-	$(BIN)/python -m pytest $(ALONE) $(ARGS)
+	$(call pytest,$(SHARED),$(OTHERS))
+	$(call pytest,,$(ALONE))
 
 .PHONY: test-full
 test-full: $(VENV)/.dev ## run all tests, also those that are too long for every run
-	$(BIN)/python -m pytest -m "" $(SHARED) $(ARGS)
-	$(BIN)/python -m pytest -m "" $(ALONE) $(ARGS)
+	$(call pytest,$(SHARED),-m "" $(OTHERS))
+	$(call pytest,,-m "" $(ALONE))
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, import directions and the examples in the documentation
