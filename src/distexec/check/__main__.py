@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from distexec.check.inspector import Inspector
+from distexec.check.process import watch
 from distexec.check.report import as_json, as_text
-from distexec.check.stand_in import install
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"python -m distexec.check: no such file: {given.script}", file=sys.stderr)
         return 2
     inspector = Inspector(replay=given.replay)
-    uninstall = install(inspector)
+    stop = watch(inspector)
     argv, path = sys.argv, list(sys.path)
     sys.argv = [given.script, *given.args]
     code = 0
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:
         code = _exit_code(end)
     finally:
-        uninstall()
+        stop()
         sys.argv, sys.path[:] = argv, path
         if given.json:
             Path(given.json).write_text(as_json(inspector) + "\n", "utf-8")

@@ -1,18 +1,17 @@
 """Looks at calls: before, during and after; remembers what it saw by call site."""
 
-import itertools
 import os
 import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 from distexec.check.fingerprint import fingerprint
+from distexec.check.memory import Watched, globals_of, watch
 from distexec.check.pickling import LOCKS, QUEUES, dump, refusal
 
 #: Calls of each site that are looked at whatever it costs.
@@ -20,15 +19,15 @@ ALWAYS = 3
 #: After those, looking may take this part of the time the program has run.
 SHARE = 0.25
 
+_STANDARD = os.path.dirname(os.__file__)
+
 #: Frames of these files are not where the user submits.
-_LIBRARY = tuple(
-    os.sep + part
-    for part in (
-        os.path.join("concurrent", "futures", ""),
-        os.path.join("distexec", "check", ""),
-        os.path.join("asyncio", ""),
-        "functools.py",
-    )
+_PASSED_ON = (
+    os.path.join(_STANDARD, "concurrent", "futures", ""),
+    os.path.join(_STANDARD, "asyncio", ""),
+    os.path.join(_STANDARD, "multiprocessing", ""),
+    os.path.join(_STANDARD, "functools.py"),
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ""),
 )
 
 
@@ -61,16 +60,6 @@ class SiteRecord:
         known.count += 1
 
 
-@dataclass(slots=True)
-class _Watched:
-    """A value that the call should not change, and the finding if it does."""
-
-    code: str
-    what: str
-    value: Any
-    before: int | None
-
-
 class Inspector:
     """Wraps calls so that they are looked at; safe to use from many threads."""
 
@@ -100,7 +89,33 @@ class Inspector:
         Args:
             shares_memory: Whether the call runs in this process, so that it can change things.
         """
+        return self._wrap(self._site(function), function, args, kwargs, shares_memory)
+
+    def wrap_each(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Look at calls whose arguments are not known yet; give back what to run in place."""
+        return _LookAtEach(self, self._site(function), function)
+
+    def noted(
+        self, function: Callable[..., Any], inputs: Iterable[Any], *, unpack: bool
+    ) -> Iterator[Any]:
+        """Pass *inputs* on to calls in other processes, and look at each call by the way."""
         site = self._site(function)
+
+        def passed() -> Iterator[Any]:
+            for item in inputs:
+                self._wrap(site, function, tuple(item) if unpack else (item,), {}, False)
+                yield item
+
+        return passed()
+
+    def _wrap(
+        self,
+        site: SiteRecord,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        shares_memory: bool,
+    ) -> Callable[..., Any]:
         with self._lock:
             site.calls += 1
             if site.checked >= ALWAYS and not self._is_affordable():
@@ -130,7 +145,7 @@ class Inspector:
         else:
             try:
                 begin = self._clock()
-                watched = list(_watch(function, args, kwargs))
+                watched = list(watch(function, args, kwargs))
                 self._charge(begin)
                 result = function(*args, **kwargs)
                 begin = self._clock()
@@ -166,7 +181,8 @@ class Inspector:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> bytes | None:
-        for name, value in _globals(function):
+        for name, space in globals_of(function):
+            value = space[name]
             if isinstance(value, LOCKS):
                 self._note(
                     site,
@@ -194,7 +210,7 @@ class Inspector:
                 self._note(site, code, "blocks", f"cannot be pickled: {path} is a {kind}")
         return None
 
-    def _compare(self, site: SiteRecord, watched: list[_Watched]) -> None:
+    def _compare(self, site: SiteRecord, watched: list[Watched]) -> None:
         with self._lock:
             site.compared += 1
         for item in watched:
@@ -255,9 +271,22 @@ class _Look:
         return self._inspector.run(self._site, self._function, self._packed, args, kwargs)
 
 
+class _LookAtEach:
+    """A function in whose place each call is looked at when it comes."""
+
+    def __init__(
+        self, inspector: Inspector, site: SiteRecord, function: Callable[..., Any]
+    ) -> None:
+        self._inspector, self._site, self._function = inspector, site, function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        look = self._inspector._wrap(self._site, self._function, args, kwargs, True)
+        return look(*args, **kwargs)
+
+
 def _user_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame of the user's own code."""
-    while frame is not None and any(part in frame.f_code.co_filename for part in _LIBRARY):
+    while frame is not None and frame.f_code.co_filename.startswith(_PASSED_ON):
         frame = frame.f_back
     return frame
 
@@ -265,94 +294,6 @@ def _user_frame(frame: FrameType | None) -> FrameType | None:
 def _label(function: Callable[..., Any]) -> str:
     inner = getattr(function, "func", function)
     return getattr(inner, "__qualname__", None) or type(function).__qualname__
-
-
-def _innermost(function: Any) -> Any:
-    """The plain function inside of partials and bound methods."""
-    for _ in range(10):
-        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
-        if inner is None:
-            return function
-        function = inner
-    return function
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
-def _globals(function: Any) -> Iterator[tuple[str, Any]]:
-    """Globals of its module that the function names."""
-    plain = _innermost(function)
-    code, namespace = getattr(plain, "__code__", None), getattr(plain, "__globals__", None)
-    if isinstance(code, CodeType) and isinstance(namespace, dict):
-        names = dict.fromkeys(itertools.chain.from_iterable(c.co_names for c in _codes(code)))
-        for name in names:
-            if name in namespace:
-                yield name, namespace[name]
-
-
-def _watch(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[_Watched]:
-    """Everything that the call might change for its caller."""
-
-    def watched(code: str, what: str, value: Any) -> _Watched:
-        return _Watched(code, what, value, fingerprint(value))
-
-    for index, value in enumerate(args):
-        yield watched("DX106", f"its argument {index}", value)
-    for name, value in kwargs.items():
-        yield watched("DX106", f"its argument {name!r}", value)
-    receiver = getattr(function, "__self__", None)
-    if receiver is not None and hasattr(receiver, "__dict__"):
-        if isinstance(receiver, type):
-            yield watched("DX105", f"class {receiver.__qualname__}", _class_data(receiver))
-        else:
-            yield watched("DX104", "its object (self)", receiver)
-            kind = type(receiver)
-            for name, value in _class_data(kind).items():
-                yield watched("DX105", f"{kind.__qualname__}.{name}", value)
-    elif receiver is not None and isinstance(receiver, list | dict | set):
-        yield watched("DX101", "the container whose method it is", receiver)
-    plain = _innermost(function)
-    code = getattr(plain, "__code__", None)
-    if isinstance(code, CodeType):
-        for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=False):
-            yield watched("DX101", f"the captured {name!r}", _View(partial(_content, cell)))
-        space = getattr(plain, "__globals__", {})
-        for name, value in _globals(function):
-            yield watched("DX102", f"the global {name!r}", _View(partial(space.get, name)))
-            if isinstance(value, type):
-                yield watched("DX105", f"class {name}", _View(partial(_class_data, value)))
-
-
-class _View:
-    """A variable rather than its value, so that rebinding it shows as well."""
-
-    def __init__(self, read: Callable[[], Any]) -> None:
-        self._read = read
-
-    @property
-    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # what fingerprint looks into
-        return {"value": self._read()}
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
-
-
-def _class_data(kind: type) -> dict[str, Any]:
-    """Containers and numbers in a class body."""
-    return {
-        name: value
-        for name, value in vars(kind).items()
-        if not name.startswith("__") and isinstance(value, list | dict | set | int | str | float)
-    }
 
 
 def _kind(culprit: Any) -> str:
