@@ -30,7 +30,7 @@ $(BIN)/python -m pytest $(1) $(2) $(ARGS) || { [ $$? -eq 1 ] && \
 endef
 
 .PHONY: demo
-demo: $(VENV)/.installed ## analyse the standard library on threads, then on distexec, and compare
+demo: $(VENV)/.installed ## migrate a program that analyses the standard library, run it on threads and on distexec
 	@$(BIN)/python examples/demo.py
 
 .PHONY: test

@@ -1,22 +1,18 @@
 """Analyse every file of the running Python's standard library, and find near-duplicate functions.
 
-Written for ``concurrent.futures.ThreadPoolExecutor``. The option ``--futures distexec`` makes it
-import distexec under the same name; nothing else changes::
-
-    python examples/analyse_stdlib.py
-    python examples/analyse_stdlib.py --futures distexec
+Plain ``concurrent.futures``, as people write it. `demo.py` migrates a copy of it to distexec and
+compares the two.
 """
 
 import argparse
-import importlib
 import json
 import os
 import sysconfig
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from code_metrics import Function, Likeness, Module, Place, compare, measure
 from progress import Progress
@@ -29,23 +25,16 @@ COMMON_SHINGLE = 12
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--futures",
-        default="concurrent.futures",
-        help="the module to take the executor from: concurrent.futures (default) or distexec",
-    )
     parser.add_argument("--report", type=Path, help="write everything that was found, as JSON")
     options = parser.parse_args()
-    futures = importlib.import_module(options.futures)
 
-    with futures.ThreadPoolExecutor() as executor:
-        modules = sorted(measure_all(futures, executor, standard_library()))
-        likenesses = sorted(compare_all(futures, executor, modules), reverse=True)
-        statistics = str(executor.statistics()) if hasattr(executor, "statistics") else ""
+    with ThreadPoolExecutor() as executor:
+        modules = sorted(measure_all(executor, standard_library()))
+        likenesses = sorted(compare_all(executor, modules), reverse=True)
 
     print_summary(modules, likenesses)
     if options.report:
-        report = {"modules": modules, "likenesses": likenesses, "statistics": statistics}
+        report = {"modules": modules, "likenesses": likenesses}
         options.report.write_text(json.dumps(report))
 
 
@@ -59,18 +48,18 @@ def standard_library() -> list[str]:
     return sorted(paths, key=os.path.getsize, reverse=True)
 
 
-def measure_all(futures: Any, executor: Any, paths: list[str]) -> Iterator[Module]:
+def measure_all(executor: Executor, paths: list[str]) -> Iterator[Module]:
     """Measure each file in a call of its own."""
     calls = [executor.submit(measure, path) for path in paths]
-    for call in Progress(futures.as_completed(calls), len(calls), "measuring files"):
+    for call in Progress(as_completed(calls), len(calls), "measuring files"):
         yield call.result()
 
 
-def compare_all(futures: Any, executor: Any, modules: list[Module]) -> Iterator[Likeness]:
+def compare_all(executor: Executor, modules: list[Module]) -> Iterator[Likeness]:
     """Compare the functions that look alike by their sketches, in a call for each one."""
     candidates = look_alikes(function for module in modules for function in module.comparable)
     calls = [executor.submit(compare, place, others) for place, others in candidates.items()]
-    for call in Progress(futures.as_completed(calls), len(calls), "comparing functions"):
+    for call in Progress(as_completed(calls), len(calls), "comparing functions"):
         yield from call.result()
 
 

@@ -69,11 +69,12 @@ def test_unreadable_file_is_reported(metrics, tmp_path: Path) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(300)
-def test_demo_gives_equal_results_on_threads_and_on_distexec() -> None:
+def test_demo_migrates_and_gives_equal_results_on_threads_and_on_distexec() -> None:
     """What `make demo` shows first must never be a difference."""
     command = [sys.executable, str(EXAMPLES / "demo.py")]
 
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
+    assert "+from distexec import Executor, ThreadPoolExecutor, as_completed" in shown
     assert "Equal results." in shown
     assert "Statistics(" in shown

@@ -7,6 +7,7 @@ Importing this package starts nothing.
 
 import concurrent.futures as _standard
 import importlib
+import os as _os
 from typing import TYPE_CHECKING, Any
 
 from distexec.version import __version__
@@ -139,3 +140,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if _os.environ.get("DISTEXEC_CHECK"):
+    from distexec.check import watch_process as _watch_process
+
+    _watch_process()

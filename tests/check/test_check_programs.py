@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from distexec.check import Inspector, install
+from distexec.check import Inspector, watch
 from distexec.check.__main__ import main
 from distexec.check.report import as_data
 from distexec.migrate.cli import main as migrate
@@ -126,25 +126,143 @@ def test_exit_code_and_arguments_are_the_programs_own(tmp_path: Path) -> None:
     assert main(["--quiet", str(tmp_path / "missing.py")]) == 2
 
 
+PROGRAM = """
+from distexec import DistributedExecutor
+import distexec
+seen = []
+class Mine(distexec.ThreadPoolExecutor):
+    pass
+with Mine(max_workers=2, cluster="redis://nowhere.invalid") as pool:
+    print(len(list(pool.map(seen.append, [1, 2]))), isinstance(pool, DistributedExecutor))
+with DistributedExecutor() as pool:
+    print(pool.submit(abs, -1).result())
+"""
+
+
 def test_the_process_can_be_checked_by_environment(tmp_path: Path) -> None:
-    """DISTEXEC_CHECK=file writes the report at the end of the process."""
+    """DISTEXEC_CHECK=file: every executor on threads, whatever its cluster; the report at exit."""
     report = tmp_path / "report.json"
-    code = (
-        "from distexec.check import watch_process\nwatch_process()\nimport distexec\n"
-        "with distexec.DistributedExecutor() as pool: print(pool.submit(abs, -1).result())\n"
+
+    done = run(PROGRAM, DISTEXEC_CHECK=str(report))
+
+    assert done.stdout == "2 True\n1\n"
+    assert "2 call sites, 3 calls" in done.stderr
+    first, second = json.loads(report.read_text())["sites"]
+    assert [finding["code"] for finding in first["findings"]] == ["DX101"]
+    assert (second["function"], second["findings"]) == ("abs", [])
+
+
+def test_one_executor_can_be_checked() -> None:
+    """cluster="check" asks for it in the program; pools of others are not looked at."""
+    done = run(
+        "import concurrent.futures, distexec\nseen = []\ndef helper(n):\n    seen.append(n)\n"
+        "def note(n):\n    helper(n)\n"
+        "with distexec.DistributedExecutor(cluster='check') as pool:\n"
+        "    for n in range(4):\n        pool.options(queue='x').submit(note, n).result()\n"
+        "with concurrent.futures.ThreadPoolExecutor() as pool:\n    pool.submit(note, 5)\n"
     )
+
+    assert "1 call sites, 4 calls" in done.stderr
+    assert "DX102 blocks: changes the global 'seen'" in done.stderr
+
+
+def test_commands_of_ours_are_not_checked(tmp_path: Path) -> None:
+    """DISTEXEC_CHECK=1 may be exported in a shell in which the tools are used as well."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "DISTEXEC_CHECK": str(report), "PYTHONPATH": str(ROOT / "src")},
+        [sys.executable, "-m", "distexec.migrate", "--list-rules"],
+        env={**os.environ, "DISTEXEC_CHECK": "1", "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
 
-    assert done.stdout == "1\n"
-    assert "1 call sites, 1 calls" in done.stderr
-    assert json.loads(report.read_text())["sites"][0]["function"] == "abs"
+    assert done.stderr == ""
+
+
+def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+POOLS = """
+from multiprocessing import Pool
+from multiprocessing.pool import ThreadPool
+seen = []
+def note(n, m=0):
+    seen.append(n + m)
+    return n + m
+if __name__ == "__main__":
+    with ThreadPool(2) as pool:
+        print(pool.map(note, range(5)))
+        print(pool.starmap(note, [(1, 2)] * 4))
+        print(list(pool.imap_unordered(note, [3])), pool.apply(note, (4,)), sorted(seen))
+    with Pool(1) as pool:
+        print(pool.map(note, [1, 2]), pool.apply_async(note, (1,), {"m": 4}).get())
+        print(list(pool.imap(str, iter([1]))), pool.starmap(pow, [(2, 3)]))
+"""
+
+
+def test_the_pools_of_multiprocessing_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are what is migrated most often after the executors; nothing about them changes."""
+    program = tmp_path / "app.py"
+    program.write_text(POOLS)
+
+    sites = check(program, tmp_path / "report.json")
+
+    printed = "[0, 1, 2, 3, 4]\n[3, 3, 3, 3]\n[3] 4 [0, 1, 2, 3, 3, 3, 3, 3, 3, 4, 4]\n"
+    assert capsys.readouterr().out == printed + "[1, 2] 5\n['1'] [8]\n"
+    assert [(site["line"], site["calls"]) for site in sites] == [
+        (10, 5),
+        (11, 4),
+        (12, 2),
+        (14, 3),
+        (15, 2),
+    ]
+    codes = [{finding["code"] for finding in site["findings"]} for site in sites]
+    assert codes == [{"DX102"}, {"DX102"}, {"DX102"}, set(), set()]
+
+
+DEEP = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+box = []
+def keep(into, n): into.append(n)
+def by_default(n, into=[]): into.append(n)
+def name(n): os.environ["NAME"] = str(n)
+def go(n): os.chdir("/tmp" if n % 2 else "/")
+with ThreadPoolExecutor(1) as pool:
+    for n in range(6):
+        pool.submit(partial(keep, box), n).result()
+        pool.submit(by_default, n).result()
+        pool.submit(name, n).result()
+        pool.submit(go, n).result()
+"""
+
+
+def test_what_a_call_reaches_indirectly_is_compared_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through partial, defaults, the environment and the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAME", "")
+    program = tmp_path / "app.py"
+    program.write_text(DEEP)
+
+    sites = check(program, tmp_path / "report.json")
+
+    codes = [{finding["code"] for finding in site["findings"]} for site in sites]
+    assert codes == [{"DX106"}, {"DX102"}, {"DX504"}, {"DX506"}]
 
 
 def test_a_replay_notices_a_function_that_depends_on_this_process(tmp_path: Path) -> None:
@@ -192,7 +310,7 @@ def test_evidence_turns_a_guess_into_knowledge(
 def test_neighbours_and_the_caller_are_not_blamed_on_a_call() -> None:
     """Only one call at a time is compared, and one change by the caller is no proof."""
     inspector = Inspector()
-    uninstall = install(inspector)
+    stop = watch(inspector)
     ready, box = threading.Event(), {"n": 0}
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -209,7 +327,7 @@ def test_neighbours_and_the_caller_are_not_blamed_on_a_call() -> None:
             for _ in range(5):
                 pool.submit(read, False).result()
     finally:
-        uninstall()
+        stop()
 
     severities = {
         finding["severity"]
@@ -235,19 +353,19 @@ def test_the_cost_is_bounded() -> None:
         return time.process_time() - begin
 
     plain = min(program() for _ in range(3))
-    uninstall = install(Inspector())
+    stop = watch(Inspector())
     try:
         checked = min(program() for _ in range(3))
     finally:
-        uninstall()
+        stop()
 
     assert checked < 3 * plain
 
 
-def test_uninstall_leaves_nothing_behind() -> None:
+def test_the_end_of_watching_leaves_nothing_behind() -> None:
     """The checker is a guest."""
     submit: Callable[..., Any] = ThreadPoolExecutor.submit
 
-    install(Inspector())()
+    watch(Inspector())()
 
     assert ThreadPoolExecutor.submit is submit

@@ -18,6 +18,11 @@ from distexec.check.pickling import LOCKS, QUEUES, dump, refusal
 ALWAYS = 3
 #: After those, looking may take this part of the time the program has run.
 SHARE = 0.25
+#: One of a site's first calls waits this many seconds for another one to be compared, so that fast
+#: calls that come together are not missed; it might be the one that the other waits for.
+PATIENCE = 0.05
+#: Seconds that all of them together wait, whatever part of the run that is.
+ALL_PATIENCE = 0.5
 
 _STANDARD = os.path.dirname(os.__file__)
 
@@ -71,7 +76,7 @@ class Inspector:
         self.sites: dict[tuple[str, int], SiteRecord] = {}
         self._clock = clock
         self._started = clock()
-        self._spent = 0.0
+        self._spent = self._waited = 0.0
         self._lock = threading.Lock()
         #: Held by the one call whose memory is compared: a neighbour's writes are not its own.
         self._comparing = threading.Lock()
@@ -125,6 +130,8 @@ class Inspector:
         packed = self._pack(site, function, args, kwargs)
         self._charge(begin)
         if not shares_memory:
+            with self._lock:
+                site.compared += 1  # there is nothing that it could change
             return function
         return _Look(self, site, function, packed)
 
@@ -140,7 +147,7 @@ class Inspector:
         if site.compared >= ALWAYS and not self._is_affordable():
             # Many calls may have been let through before the first of them was paid for.
             return function(*args, **kwargs)
-        if not self._comparing.acquire(blocking=False):
+        if not self._may_compare(site):
             result = function(*args, **kwargs)
         else:
             try:
@@ -158,8 +165,18 @@ class Inspector:
         self._charge(begin)
         return result
 
+    def _may_compare(self, site: SiteRecord) -> bool:
+        is_worth_waiting = self._waited < ALL_PATIENCE or self._is_affordable()
+        if site.compared >= ALWAYS or not is_worth_waiting:
+            return self._comparing.acquire(blocking=False)
+        begin = self._clock()
+        acquired = self._comparing.acquire(timeout=PATIENCE)
+        with self._lock:
+            self._waited += self._clock() - begin
+        return acquired
+
     def _is_affordable(self) -> bool:
-        return self._spent < SHARE * (self._clock() - self._started)
+        return self._spent + self._waited < SHARE * (self._clock() - self._started)
 
     def _charge(self, begin: float) -> None:
         with self._lock:

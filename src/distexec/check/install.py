@@ -74,9 +74,7 @@ def _watch_pools(inspector: Inspector) -> list[Restore]:
         if _is_near(self):
             func = inspector.wrap_each(func)
         else:
-            iterable = inspector.noted(
-                func, iterable, unpack=mapper is multiprocessing.pool.starmapstar
-            )
+            iterable = inspector.noted(func, iterable, unpack=mapper is unpacking)
         return map_async(self, func, iterable, mapper, *rest, **options)
 
     def lazily(method: Any) -> Callable[..., Any]:

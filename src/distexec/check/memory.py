@@ -5,7 +5,7 @@ import itertools
 import os
 import site
 import sysconfig
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import CodeType, FunctionType, ModuleType
@@ -48,7 +48,7 @@ def globals_of(function: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Globals that the function names, or one that it calls, each with its namespace."""
     plain = innermost(function)
     if isinstance(plain, FunctionType):
-        owner: Hashable = type(getattr(function, "__self__", None))
+        owner: Any = type(getattr(function, "__self__", None))
         for name, space in _named(plain.__code__, _Namespace(plain.__globals__), owner):
             if name in space.content:
                 yield name, space.content
@@ -116,7 +116,7 @@ class _Namespace:
 
 
 @functools.lru_cache(maxsize=256)
-def _named(code: CodeType, space: _Namespace, owner: Hashable) -> list[tuple[str, _Namespace]]:
+def _named(code: CodeType, space: _Namespace, owner: Any) -> list[tuple[str, _Namespace]]:
     """Names of globals in *code* and in what it calls; other modules' as ``module.name``."""
     found: dict[tuple[str, _Namespace], None] = {}
     pending = [(code, space)]

@@ -65,4 +65,6 @@ def as_text(inspector: Inspector) -> str:
             lines.append(
                 f"  {seen['code']} {seen['severity']}: {seen['message']} ({seen['count']} times)"
             )
+    if any(site["findings"] for site in data):
+        lines.append("what a code means: python -m distexec.migrate --explain CODE")
     return "\n".join(lines)

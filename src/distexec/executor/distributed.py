@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from distexec.client.channel import CallOptions, Channel
 from distexec.client.cluster import Cluster
@@ -15,6 +15,7 @@ from distexec.client.futures import Future
 from distexec.client.registry import check_running, open_channel
 from distexec.client.statistics import Statistics, statistics_of
 from distexec.executor.arguments import check_count, check_queue, modules_of, reject
+from distexec.executor.checked import checked_pool
 from distexec.executor.mapping import Mapper
 from distexec.executor.views import ExecutorView, make_view
 from distexec.settings import Settings
@@ -48,8 +49,9 @@ class DistributedExecutor(Mapper):
             If it raises, the executor is broken.
         initargs: Arguments of the initializer.
         cluster: The cluster's URL (``redis://``, ``rediss://``, ``redis+socket://``), a
-            `LocalCluster`, or ``"threads"`` for one in this process. ``None`` takes the URL in
-            ``DISTEXEC_URL``, and else starts an embedded cluster at the first `submit`.
+            `LocalCluster`, ``"threads"`` for one in this process, or ``"check"`` to run calls on
+            threads as they are and report at exit what would break on a cluster. ``None`` takes
+            the URL in ``DISTEXEC_URL``, and else starts an embedded cluster at the first `submit`.
         queue: Queue that calls go to, unless a view says otherwise.
         name: Shown in reprs and logs.
         threads: Whether calls may run on threads of one process: ``None`` finds out which calls
@@ -85,22 +87,26 @@ class DistributedExecutor(Mapper):
             raise TypeError("initializer must be a callable")
         check_count("max_workers", max_workers)
         check_count("max_tasks_per_child", max_tasks_per_child)
-        self._settings = Settings.from_environment()
-        self._find_cluster = find_cluster(cluster, self._settings)
         self._max_workers = max_workers
         self._options = CallOptions(check_queue(DEFAULT_QUEUE if queue is None else queue))
         self._name = name or thread_name_prefix
         self._sharing = _SHARING[threads]
-        self._initializer = None if initializer is None else FunctionPacker().pack(initializer)
-        self._initargs = pack_arguments(tuple(initargs), {})
         self._calls_per_child = max_tasks_per_child
-        if ship:
-            set_by_value(modules_of(ship))
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._shutdown = False
         self._channel: Channel | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
+        #: Runs the calls in their cluster's place, if they are to be checked.
+        self._checked = checked_pool(cluster, max_workers, self._name, initializer, initargs)
+        if self._checked is not None:
+            return
+        self._settings = Settings.from_environment()
+        self._find_cluster = find_cluster(cluster, self._settings)
+        self._initializer = None if initializer is None else FunctionPacker().pack(initializer)
+        self._initargs = pack_arguments(tuple(initargs), {})
+        if ship:
+            set_by_value(modules_of(ship))
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule ``fn(*args, **kwargs)``; arguments are those of this moment.
@@ -132,6 +138,8 @@ class DistributedExecutor(Mapper):
         check_running()
         channel = self._channel
         if channel is None or self._pid != os.getpid():
+            if self._checked is not None:
+                return cast("Future[Any]", self._checked.submit(fn, *args, **kwargs))
             channel = self._open()
         return channel.submit(fn, args, kwargs, options)
 
@@ -185,6 +193,8 @@ class DistributedExecutor(Mapper):
         with self._lock:
             self._shutdown = True
             channel = self._channel
+        if self._checked is not None:
+            self._checked.shutdown(wait, cancel_futures=cancel_futures)
         if channel is None:
             return
         if cancel_futures:

@@ -12,9 +12,9 @@ from distexec.migrate.options import WrongUse
 from distexec.migrate.records import Finding, Place, Severity
 from distexec.migrate.rules import OBSERVED
 
-#: Guesses that many clean calls refute.
+#: Guesses that clean calls refute.
 _GUESSES = frozenset({"DX107", "DX111", "DX213", "DX214", "DX404", "DX413", "DX607"})
-#: Clean calls that it takes to refute a guess.
+#: Calls whose memory was compared, and was clean, that it takes to refute a guess.
 _ENOUGH = 3
 
 
@@ -57,7 +57,7 @@ class Evidence:
             for finding in site.get("findings", ()):
                 opinion.findings.append(_observed(opinion, site, finding))
         clean = len(observed) == len(seen) and all(
-            not site.get("findings") and site.get("checked", 0) >= _ENOUGH for site in observed
+            not site.get("findings") and site.get("compared", 0) >= _ENOUGH for site in observed
         )
         if observed and clean:
             opinion.findings = [
