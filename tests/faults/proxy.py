@@ -1,0 +1,197 @@
+"""A proxy between the parties, which understands Redis' protocol just enough to be mean."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+#: Bytes relayed at a time.
+CHUNK_BYTES = 65536
+
+
+class Meanness(Enum):
+    """What is done to a command."""
+
+    #: The connection is reset, and the server never hears of the command.
+    UNSENT = "unsent"
+    #: The server does it, and the connection is reset instead of the answer.
+    UNANSWERED = "unanswered"
+    #: As before, in the middle of the answer.
+    HALF_ANSWERED = "half answered"
+
+
+#: Looks at each command, in the order of their arrival; ``None`` lets it pass.
+Rule = Callable[[list[bytes]], Meanness | None]
+
+
+class Proxy:
+    """Listens on a loopback port, on a thread of its own, and relays to the server's port."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        #: Judges every command.
+        self.rule: Rule | None = None
+        #: Seconds that each byte travels in one direction, and at most so many more.
+        self.delay = self.jitter = 0.0
+        #: Bytes per second in each direction; ``None`` for as many as there are.
+        self.bandwidth: float | None = None
+        #: Until this instant new connections are reset.
+        self.refuses_until = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._open: set[asyncio.StreamWriter] = set()
+        self._flowing = {"up": asyncio.Event(), "down": asyncio.Event()}
+        for event in self._flowing.values():
+            event.set()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="proxy")
+        self._thread.start()
+        started.wait()
+
+    # From the tests' thread.
+
+    def cut(self, *, refuse_seconds: float = 0.0) -> None:
+        """Reset every connection, and refuse new ones for a while."""
+        self.refuses_until = time.monotonic() + refuse_seconds
+        self._do(self._reset_all)
+
+    def hold(self, *directions: str) -> None:
+        """Relay nothing more: ``up`` to the server, ``down`` from it; both without a name.
+
+        The connections stay open, and new ones are accepted: neither side is told.
+        """
+        self._do(lambda: [self._flowing[each].clear() for each in directions or self._flowing])
+
+    def release(self) -> None:
+        """Relay what was held back, and all the rest."""
+        self._do(lambda: [event.set() for event in self._flowing.values()])
+
+    def close(self) -> None:
+        """Reset every connection and end."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _do(self, action: Callable[[], object]) -> None:
+        async def act() -> None:
+            action()
+
+        asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+
+    # On the loop's thread.
+
+    def _run(self, started: threading.Event) -> None:
+        try:
+            self._loop.run_until_complete(self._main(started))
+        finally:
+            self._loop.close()
+
+    async def _main(self, started: threading.Event) -> None:
+        self._stop = asyncio.Event()
+        listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port: int = listener.sockets[0].getsockname()[1]
+        started.set()
+        await self._stop.wait()
+        listener.close()
+        self._reset_all()
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if time.monotonic() < self.refuses_until:
+            _reset(writer)
+            return
+        try:
+            answers, server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        except OSError:
+            _reset(writer)
+            return
+        connection = _Connection(self, writer, server)
+        self._open |= {writer, server}
+        try:
+            relays = [connection.relay_commands(reader), connection.relay_answers(answers)]
+            tasks = [asyncio.create_task(relay) for relay in relays]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            self._open -= {writer, server}
+            _reset(writer)
+            _reset(server)
+
+    def _reset_all(self) -> None:
+        for writer in list(self._open):
+            _reset(writer)
+
+    async def pass_on(self, writer: asyncio.StreamWriter, data: bytes, direction: str) -> None:
+        """Let *data* travel."""
+        if self.delay or self.jitter:
+            await asyncio.sleep(self.delay + random.uniform(0, self.jitter))
+        if self.bandwidth is not None:
+            await asyncio.sleep(len(data) / self.bandwidth)
+        await self._flowing[direction].wait()
+        writer.write(data)
+        await writer.drain()
+
+
+class _Connection:
+    """One client's connection to the server."""
+
+    def __init__(
+        self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter
+    ) -> None:
+        self._proxy, self._client, self._server = proxy, client, server
+        #: What is to be done when the next answer comes.
+        self._awaiting: Meanness | None = None
+
+    async def relay_commands(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                command, raw = await _read_command(reader)
+                rule = self._proxy.rule
+                meanness = None if rule is None else rule(command)
+                if meanness is Meanness.UNSENT:
+                    return
+                if meanness is not None:
+                    self._awaiting = meanness
+                await self._proxy.pass_on(self._server, raw, "up")
+
+    async def relay_answers(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK_BYTES):
+                if self._awaiting is Meanness.UNANSWERED:
+                    return
+                if self._awaiting is Meanness.HALF_ANSWERED:
+                    await self._proxy.pass_on(self._client, data[: len(data) // 2], "down")
+                    return
+                await self._proxy.pass_on(self._client, data, "down")
+
+
+async def _read_command(reader: asyncio.StreamReader) -> tuple[list[bytes], bytes]:
+    """Read one command: its words, and its bytes."""
+    head = await reader.readuntil(b"\r\n")
+    if not head.startswith(b"*"):
+        return head.split(), head
+    raw, words = [head], []
+    for _ in range(int(head[1:])):
+        length = await reader.readuntil(b"\r\n")
+        word = await reader.readexactly(int(length[1:]) + 2)
+        raw += [length, word]
+        words.append(word[:-2])
+    return words, b"".join(raw)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection without the courtesies: the other side gets a reset."""
+    connection = writer.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()

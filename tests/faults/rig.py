@@ -1,0 +1,189 @@
+"""The rig: a server that can be killed and frozen, nodes that can, and callers of the cluster."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import distexec
+from bad_inputs.servers import Server
+from cluster.rig import NodeProcess, RealCluster
+from conftest import eventually
+from distexec.engine.server import find_server
+from distexec.settings import Settings
+from distexec.store.endpoint import Endpoint
+from distexec.store.link import Link
+
+from .proxy import Proxy
+
+#: What keeps a server's data through a kill: each command is written before it is answered.
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+class FaultyServer:
+    """A real server on a loopback port, for killing, freezing and restarting."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.address = Server(port, secrets.token_hex(8))
+        self._options = options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, with what it kept, and wait until it answers."""
+        command = [
+            *(str(find_server().path), "--bind", "127.0.0.1", "--port", str(self.address.port)),
+            *("--requirepass", self.address.password, "--save", "", "--dir", str(self._folder)),
+            *self._options,
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        eventually(self.address.answers, 20)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def freeze(self) -> None:
+        """Stop it: it accepts connections, and does not answer."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Rig:
+    """A server, nodes started by the command, and callers; any of them behind a proxy."""
+
+    def __init__(self, folder: Path, *server_options: str) -> None:
+        self.folder = folder
+        self.server = FaultyServer(folder / "server", *server_options)
+        self.server.start()
+        self.cluster = RealCluster(self.server.address, folder)
+        self._proxies: list[Proxy] = []
+
+    def proxy(self) -> Proxy:
+        """A new way to the server."""
+        proxy = Proxy(self.server.address.port)
+        self._proxies.append(proxy)
+        return proxy
+
+    def url(self, via: Proxy | None = None) -> str:
+        """The cluster's URL, directly or by a proxy."""
+        address = self.server.address
+        return (address if via is None else address._replace(port=via.port)).url
+
+    def node(
+        self, name: str, slots: int = 1, *, via: Proxy | None = None, ready: bool = True
+    ) -> NodeProcess:
+        """Start a node, and wait until it serves unless not *ready*."""
+        direct = self.cluster.server
+        if via is not None:
+            self.cluster.server = direct._replace(port=via.port)
+        try:
+            node = self.cluster.start(name, "distexec", slots)
+        finally:
+            self.cluster.server = direct
+        if ready:
+            self.cluster.ready(node)
+        return node
+
+    def two_nodes(self, slots: int = 2) -> tuple[NodeProcess, NodeProcess]:
+        """Start two nodes at the same time."""
+        nodes = self.node("n1", slots, ready=False), self.node("n2", slots, ready=False)
+        self.cluster.ready(*nodes)
+        return nodes
+
+    def ask(self, *command: Any) -> Any:
+        """Run one command on the server, as its operator."""
+        link = Link(Endpoint.parse(self.url()), Settings.from_environment())
+        try:
+            return link.call(*command)
+        finally:
+            link.close()
+
+    def keys(self) -> list[str]:
+        """Our keys, but for those that live with the nodes."""
+        names = [name.decode() for name in self.ask("KEYS", "dx:*")]
+        return [name for name in names if "{nodes}" not in name]
+
+    def processes(self, workers: int, *, via: Proxy | None = None) -> distexec.Executor:
+        """An executor whose calls have a process each."""
+        return distexec.ProcessPoolExecutor(workers, cluster=self.url(via))
+
+    def main_pid(self, node: NodeProcess) -> int:
+        """The process of Celery: the one below the supervisor."""
+        return int(self.cluster.records()[node.name]["pid"])
+
+    def children(self, node: NodeProcess) -> set[int]:
+        """The processes that run calls."""
+        return set(self.cluster.records()[node.name]["children"])
+
+    def close(self) -> None:
+        """End everything that still runs."""
+        for node in self.cluster.started:
+            for process in whole(node):
+                with contextlib.suppress(psutil.Error):
+                    process.resume()
+        self.cluster.close()
+        self.server.kill()
+        for proxy in self._proxies:
+            proxy.close()
+
+
+@contextlib.contextmanager
+def running_rig(folder: Path, *server_options: str, **settings: Any) -> Iterator[Rig]:
+    """A rig of its own; *settings* are those of `distexec.settings.Settings`, for all sides."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(f"DISTEXEC_{name.upper()}", str(value))
+        rig = Rig(folder, *server_options)
+        patch.setenv("DISTEXEC_SECRET", rig.cluster.secret_text)
+        try:
+            yield rig
+        finally:
+            rig.close()
+
+
+def whole(node: NodeProcess) -> list[psutil.Process]:
+    """Every process of a node, the supervisor first."""
+    try:
+        supervisor = psutil.Process(node.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def freeze(node: NodeProcess) -> None:
+    """Stop all of a node, as a hypervisor does that moves its machine."""
+    for process in whole(node):
+        process.suspend()
+
+
+def thaw(node: NodeProcess) -> None:
+    """Let it go on."""
+    for process in reversed(whole(node)):
+        process.resume()
+
+
+def kill(pid: int) -> None:
+    """End one process, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
