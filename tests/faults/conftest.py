@@ -1,12 +1,16 @@
 """Fixtures of the fault matrix, and the table that a run of it ends with."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import psutil
 import pytest
 
-from .rig import Rig, running_rig
+from conftest import eventually
+
+from .rig import PERSISTENT, Rig, running_rig
 from .trial import Trial, Verdict
 
 _FIGURES = "figures"
@@ -20,10 +24,30 @@ def trial(tmp_path: Path, record_property: Callable[[str, object], None]) -> Cal
     )
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """A server without persistence, and no node yet."""
-    with running_rig(tmp_path) as rig:
+@pytest.fixture(autouse=True)
+def nothing_stays(rig: Rig) -> Iterator[None]:
+    """After a row the caller has the descriptors and threads of before, the server no key of it."""
+    process = psutil.Process()
+    before = process.num_fds(), threading.active_count()
+    yield
+
+    def is_clean() -> bool:
+        assert (process.num_fds(), threading.active_count()) == before
+        assert rig.own_keys() == []
+        return True
+
+    eventually(is_clean, 20)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A server that keeps its data, and two nodes of two slots: ``n1`` and ``n2``.
+
+    Shared by the rows of a module: whatever happened to it in one, the next one finds it well.
+    """
+    settings = {"connect_seconds": 1, "unavailable_seconds": 60}
+    with running_rig(tmp_path_factory.mktemp("rig"), *PERSISTENT, **settings) as rig:
+        rig.start_nodes("n1", "n2", slots=2)
         yield rig
 
 

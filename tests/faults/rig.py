@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,12 @@ class FaultyServer:
             self.process.kill()
             self.process.wait()
 
+    def forget(self) -> None:
+        """Kill it, and remove what it kept."""
+        self.kill()
+        shutil.rmtree(self._folder)
+        self._folder.mkdir()
+
     def freeze(self) -> None:
         """Stop it: it accepts connections, and does not answer."""
         assert self.process is not None
@@ -77,6 +84,7 @@ class Rig:
         self.server = FaultyServer(folder / "server", *server_options)
         self.server.start()
         self.cluster = RealCluster(self.server.address, folder)
+        self.nodes: dict[str, NodeProcess] = {}
         self._proxies: list[Proxy] = []
 
     def proxy(self) -> Proxy:
@@ -90,26 +98,23 @@ class Rig:
         address = self.server.address
         return (address if via is None else address._replace(port=via.port)).url
 
-    def node(
-        self, name: str, slots: int = 1, *, via: Proxy | None = None, ready: bool = True
-    ) -> NodeProcess:
-        """Start a node, and wait until it serves unless not *ready*."""
+    def start_nodes(
+        self, *names: str, slots: int = 1, queue: str = "distexec", via: Proxy | None = None
+    ) -> None:
+        """Start nodes, and wait until they serve."""
         direct = self.cluster.server
-        if via is not None:
-            self.cluster.server = direct._replace(port=via.port)
+        self.cluster.server = direct if via is None else direct._replace(port=via.port)
         try:
-            node = self.cluster.start(name, "distexec", slots)
+            started = [self.cluster.start(name, queue, slots) for name in names]
         finally:
             self.cluster.server = direct
-        if ready:
-            self.cluster.ready(node)
-        return node
+        self.nodes.update(zip(names, started, strict=True))
+        self.cluster.ready(*started)
 
-    def two_nodes(self, slots: int = 2) -> tuple[NodeProcess, NodeProcess]:
-        """Start two nodes at the same time."""
-        nodes = self.node("n1", slots, ready=False), self.node("n2", slots, ready=False)
-        self.cluster.ready(*nodes)
-        return nodes
+    def end_nodes(self, *names: str) -> None:
+        """Kill nodes that the next row is not to find."""
+        for name in names:
+            self.nodes.pop(name).kill()
 
     def ask(self, *command: Any) -> Any:
         """Run one command on the server, as its operator."""
@@ -119,22 +124,34 @@ class Rig:
         finally:
             link.close()
 
-    def keys(self) -> list[str]:
+    def own_keys(self) -> list[str]:
         """Our keys, but for those that live with the nodes."""
         names = [name.decode() for name in self.ask("KEYS", "dx:*")]
         return [name for name in names if "{nodes}" not in name]
 
-    def processes(self, workers: int, *, via: Proxy | None = None) -> distexec.Executor:
+    def processes(
+        self, workers: int, *, via: Proxy | None = None, queue: str | None = None
+    ) -> distexec.Executor:
         """An executor whose calls have a process each."""
-        return distexec.ProcessPoolExecutor(workers, cluster=self.url(via))
+        return distexec.ProcessPoolExecutor(workers, cluster=self.url(via), queue=queue)
 
-    def main_pid(self, node: NodeProcess) -> int:
-        """The process of Celery: the one below the supervisor."""
-        return int(self.cluster.records()[node.name]["pid"])
+    def main_pid(self, name: str) -> int:
+        """The process of Celery on a node: the one below the supervisor."""
+        return int(self.cluster.records()[name]["pid"])
 
-    def children(self, node: NodeProcess) -> set[int]:
-        """The processes that run calls."""
-        return set(self.cluster.records()[node.name]["children"])
+    def children(self, name: str) -> set[int]:
+        """The processes of a node that run calls."""
+        return set(self.cluster.records()[name]["children"])
+
+    def freeze(self, name: str) -> None:
+        """Stop all of a node, as a hypervisor does that moves its machine."""
+        for process in whole(self.nodes[name]):
+            process.suspend()
+
+    def thaw(self, name: str) -> None:
+        """Let it go on."""
+        for process in reversed(whole(self.nodes[name])):
+            process.resume()
 
     def close(self) -> None:
         """End everything that still runs."""
@@ -169,18 +186,6 @@ def whole(node: NodeProcess) -> list[psutil.Process]:
         return [supervisor, *supervisor.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def freeze(node: NodeProcess) -> None:
-    """Stop all of a node, as a hypervisor does that moves its machine."""
-    for process in whole(node):
-        process.suspend()
-
-
-def thaw(node: NodeProcess) -> None:
-    """Let it go on."""
-    for process in reversed(whole(node)):
-        process.resume()
 
 
 def kill(pid: int) -> None:
