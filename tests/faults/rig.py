@@ -129,11 +129,18 @@ class Rig:
         names = [name.decode() for name in self.ask("KEYS", "dx:*")]
         return [name for name in names if "{nodes}" not in name]
 
+    @contextlib.contextmanager
     def processes(
         self, workers: int, *, via: Proxy | None = None, queue: str | None = None
-    ) -> distexec.Executor:
-        """An executor whose calls have a process each."""
-        return distexec.ProcessPoolExecutor(workers, cluster=self.url(via), queue=queue)
+    ) -> Iterator[distexec.Executor]:
+        """An executor whose calls have a process each; a row that fails does not wait for it."""
+        executor = distexec.ProcessPoolExecutor(workers, cluster=self.url(via), queue=queue)
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        executor.shutdown()
 
     def main_pid(self, name: str) -> int:
         """The process of Celery on a node: the one below the supervisor."""
