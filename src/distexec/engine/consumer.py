@@ -1,5 +1,6 @@
 """Celery's consumer, made to survive messages that are not Celery's."""
 
+import functools
 import logging
 from collections.abc import Callable
 from queue import Empty
@@ -17,6 +18,10 @@ _NO_ENVELOPE = (ValueError, TypeError, LookupError)
 
 #: What Celery raises for an envelope without a task in it.
 _NO_TASK = (*_NO_ENVELOPE, AttributeError)
+
+
+#: Seconds between two tries to reach the broker: the first pause, what each adds, and the longest.
+_RECONNECTION = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2.0}
 
 
 class DropMalformed(bootsteps.StartStopStep):
@@ -46,6 +51,13 @@ def _dropping(read: Callable[..., Any]) -> Callable[..., Any]:
 
 class NodeConsumer(Consumer):
     """The consumer of our own nodes: what it cannot understand is rejected, not fatal."""
+
+    def ensure_connected(self, connection: Any) -> Any:
+        """Find the broker soon after it is back: Celery's pauses grow to half a minute."""
+        connection.ensure_connection = functools.partial(
+            connection.ensure_connection, **_RECONNECTION
+        )
+        return super().ensure_connected(connection)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Wrap Celery's handler, which trusts that a body is a triple and a header a string."""

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 from celery import Celery, Task
@@ -102,6 +103,7 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         settings=membership.settings,
         share=None if share is None else max(1, int(share * flags.current.slots)),
         should_yield=_should_yield,
+        end_process=_end_process_of(task, frame),
     )
     return slot.serve()
 
@@ -146,14 +148,25 @@ def _restore_signals(*, interrupts: bool) -> None:
 
 def _make_room(task: LeaseTask, frame: str) -> None:
     """End this child; the one that takes its place gets a wake-up of its own."""
+    if end_process := _end_process_of(task, frame):
+        end_process()
+
+
+def _end_process_of(task: LeaseTask, frame: str) -> Callable[[], None] | None:
+    """What ends this child, from any of its threads; ``None`` in a pool of threads."""
     if threading.current_thread() is not threading.main_thread():
-        return  # A pool of threads has no children to replace.
-    try:
-        task.apply_async((frame,), queue=_queue_of(task))
-        for handler in logging.getLogger("distexec").handlers:
-            handler.flush()
-    except Exception as error:
-        with contextlib.suppress(Exception):
-            logger.warning("The next child waits for a caller to wake it: %s", error)
-    finally:
-        os._exit(_RECYCLE)
+        return None
+    queue = _queue_of(task)
+
+    def end_process() -> None:
+        try:
+            task.apply_async((frame,), queue=queue)
+            for handler in logging.getLogger("distexec").handlers:
+                handler.flush()
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                logger.warning("The next child waits for a caller to wake it: %s", error)
+        finally:
+            os._exit(_RECYCLE)
+
+    return end_process

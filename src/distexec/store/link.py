@@ -25,6 +25,8 @@ _PASSING = (
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
 )
+#: The same in the words of scripts and of older servers, which do not begin with the error's code.
+_PASSING_WORDS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "BUSY ")
 _REFUSING = (
     redis_errors.AuthenticationError,
     redis_errors.AuthorizationError,
@@ -171,7 +173,7 @@ class Link:
                 except (*_PASSING, *_REFUSING):
                     raise
                 except redis_errors.ResponseError as error:
-                    if "MISCONF" in str(error) or "unknown command" in str(error).lower():
+                    if _is_about_the_server(str(error)):
                         raise
                     answers.append(ServerError(str(error)))
             return answers
@@ -219,6 +221,11 @@ class Link:
             hint = " (if it does not speak TLS: redis://)" if self._endpoint.scheme == TLS else ""
             failure = ClusterUnavailable(f"the server at {where} does not answer: {error}{hint}")
         raise failure from error
+
+
+def _is_about_the_server(text: str) -> bool:
+    """Whether an error answer says something about the server, and not about one command."""
+    return "unknown command" in text.lower() or any(word in text for word in _PASSING_WORDS)
 
 
 def _names() -> list[str]:

@@ -316,6 +316,10 @@ class MemoryLeaseStore:
                 self._server.changed.notify_all()
             return True
 
+    def counts(self) -> bool:
+        with self._server.changed:
+            return self._leased() is not None
+
     def leave(self, *, force: bool) -> bool:
         with self._server.changed:
             executor = self._leased()

@@ -199,6 +199,10 @@ class LeaseStore(Protocol):
         """
         ...
 
+    def counts(self) -> bool:
+        """Whether the lease was not ended from outside."""
+        ...
+
     def leave(self, *, force: bool) -> bool:
         """End the lease. Unless *force*, refuse (False) while the stream has entries to take."""
         ...

@@ -1,13 +1,19 @@
 """`distexec.store.port.LeaseStore` on Redis or Valkey."""
 
 import os
+import time
 from collections.abc import Sequence
+from typing import Final
 
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, ServerError, script
 from distexec.store.port import ExecutorRef, Frame, Held
+
+#: Seconds after a reconnection in which the server may still answer the old connection, which it
+#: does not know to be closed: longer than a `take` waits there.
+LOOK_BACK_SECONDS: Final = 1.0
 
 
 class RedisLeaseStore:
@@ -24,6 +30,7 @@ class RedisLeaseStore:
         #: Entries taken and not finished.
         self._held: set[int] = set()
         self._opened = 0
+        self._look_back_until = 0.0
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         fields = self._link.call("HGETALL", keys.demand(queue))
@@ -71,7 +78,7 @@ class RedisLeaseStore:
         self._ref, self._lease, self._held = ref, lease, set()
         self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
         self._replies = keys.replies(ref.session)
-        self._opened = self._taker.opened
+        self._opened, self._look_back_until = self._taker.opened, 0.0
         return True
 
     def widen(self, threads: int, limit: int) -> int:
@@ -97,10 +104,11 @@ class RedisLeaseStore:
 
     def take(self, count: int, timeout: float) -> list[Held] | None:
         if self._opened != self._taker.opened:
-            lost = self._take_again()
+            if self._taker.opened > 1:
+                self._look_back_until = time.monotonic() + LOOK_BACK_SECONDS
             self._opened = self._taker.opened
-            if lost:
-                return lost
+        if time.monotonic() < self._look_back_until and (lost := self._take_again()):
+            return lost
         entries, alive = self._taker.run(
             (
                 *("XREADGROUP", "GROUP", keys.GROUP, self._lease, "COUNT", count),
@@ -140,6 +148,9 @@ class RedisLeaseStore:
         heard = bool(self._link.call(*command))
         self._held.difference_update(finished)
         return heard
+
+    def counts(self) -> bool:
+        return bool(self._link.call("HEXISTS", self._leases, self._lease))
 
     def leave(self, *, force: bool) -> bool:
         command = script("leave").call(

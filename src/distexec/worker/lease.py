@@ -13,9 +13,14 @@
              what started, returns what cannot start, and makes room when all calls wait.
 
 Its parts are told in `distexec.worker.hands` (what is taken and running), ``outbox``, ``reader``,
-``runners`` and ``keeper``; here is what happens between them.
+``runners``, ``keeper`` and ``contact``; here is what happens between them.
+
+While the server is away the lease runs what it holds and keeps the replies, as long as they may
+still count. A lease that was ended from outside is *void*: its calls were given to others, so what
+it has to say is not heard, and what it still runs is run for nobody.
 """
 
+import logging
 import os
 import threading
 import time
@@ -28,12 +33,15 @@ from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, Sharing, pack_entry
 from distexec.wire.seal import Seal
 from distexec.worker import context
+from distexec.worker.contact import PASSING, Contact
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Hands, Running
 from distexec.worker.keeper import Keeper
 from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
 from distexec.worker.run import Functions, run_call
 from distexec.worker.runners import Runners
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks for room: waiting calls are known by then, and asking is not free.
 ROOM_SECONDS = 0.02
@@ -57,6 +65,8 @@ class Lease:
     Args:
         others_wait: Whether somebody else asks for this slot; called while idle.
         should_yield: Whether the slot must be given back at the next call boundary.
+        end_process: Ends this process and does not return, to stop what it runs for nobody;
+            ``None`` where the process is not the lease's own.
     """
 
     def __init__(
@@ -72,16 +82,19 @@ class Lease:
         settings: Settings,
         others_wait: Callable[[], bool],
         should_yield: Callable[[], bool],
+        end_process: Callable[[], None] | None = None,
     ) -> None:
         self._store, self._name = store, name
         self._ref, self._queue, self._spec = ref, queue, spec
         self._node, self._seal, self._settings = node, seal, settings
         self._others_wait, self._should_yield = others_wait, should_yield
+        self._end_process = end_process
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._outbox = Outbox(store, seal, ref.session)
         self._reader = Reader(store, seal, ref, queue)
-        self._functions = Functions(self._reader.read_function)
+        self._functions = Functions(self._read_function)
+        self._contact = Contact(settings.key_expiry_seconds)
         self._keeper = Keeper(self._look_after, self._fail)
         self._runners = Runners(store, spec, self._changed, self._run_beside)
         # All below is guarded by _changed.
@@ -89,6 +102,7 @@ class Lease:
         self._has_leader = False
         self._main_waits = False
         self._ended = False
+        self._is_void = False
         self._run_times = RunTimes()
         #: Whether the caller knows that several entries are taken at a time.
         self._takes_many = False
@@ -112,11 +126,24 @@ class Lease:
                 self._changed.notify_all()
             self._runners.join()
             self._keeper.stop()
-            self._tell_taking(False)
-            self._send()
-            self._store.leave(force=True)
+            self._part()
         if self._failure is not None:
             raise self._failure
+
+    def _part(self) -> None:
+        """Say what is left to say, and leave, as soon as the server hears it."""
+        self._tell_taking(False)
+        while self._failure is None:
+            self._send()
+            if self._is_void or not self._outbox:
+                try:
+                    self._store.leave(force=True)
+                    return
+                except PASSING as error:
+                    self._miss(error)
+            time.sleep(self._contact.pause())
+        if self._end_process is None:
+            self._store.leave(force=True)  # Or else its node tells how it ended.
 
     @property
     def calls_run(self) -> int:
@@ -167,7 +194,11 @@ class Lease:
             if running is not None:
                 if self._must_announce(running):
                     self._announce([running])
-                return running
+                if not self._is_void:
+                    return running
+                with self._changed:
+                    self._hands.finish()  # Somebody else runs it.
+                continue
             self._lead(is_main)
         self._runners.narrow()
         return None
@@ -223,19 +254,26 @@ class Lease:
         entries: list[tuple[int, Sequence[Envelope]]] | None = None
         try:
             self._send()
+            if self._should_yield():
+                self._end()
+                return
+            if pause := self._contact.pause():
+                with self._changed:
+                    self._changed.wait(pause)
+                return
             with self._changed:
                 idle = not self._hands.running and not self._hands.taken
                 free = len(self._runners) - len(self._hands.running)
                 idle_seconds = time.monotonic() - self._idle_since
-            if self._should_yield():
-                self._end()
-                return
             wait = FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
             entries = self._reader.read(self._run_times.overall, free, wait)
+            self._contact.heard()
             if entries is None:
-                self._end()
+                self._lose()
             elif not entries and idle and is_main:
                 self._leave_if_idle(idle_seconds)
+        except PASSING as error:
+            self._miss(error)
         except Exception as error:
             self._fail(error)
         finally:
@@ -262,6 +300,11 @@ class Lease:
         if self._store.leave(force=False):
             self._end()
 
+    def _miss(self, error: Exception) -> None:
+        """Try again later, unless the server has been away for too long."""
+        if not self._contact.missed():
+            self._fail(error)
+
     def _fail(self, error: Exception) -> None:
         """End, since the store cannot be spoken to."""
         self._failure = self._failure or error
@@ -270,9 +313,10 @@ class Lease:
     def _lose(self) -> None:
         """End without a word: somebody else answers for what is held."""
         with self._changed:
-            self._ended = True
+            self._ended = self._is_void = True
             self._hands.taken.clear()
             self._changed.notify_all()
+        self._keeper.wake()
 
     def _end(self) -> None:
         """Take nothing more; hand back what did not start."""
@@ -284,14 +328,33 @@ class Lease:
     # Replies.
 
     def _send(self) -> None:
-        """Send the outbox."""
+        """Send the outbox; what the server does not hear now is sent again soon."""
+        if self._contact.pause():
+            return
         try:
             heard = self._outbox.send()
+        except PASSING as error:
+            self._miss(error)
         except Exception as error:
             self._fail(error)
-            return
-        if not heard:
-            self._lose()
+        else:
+            self._contact.heard()
+            if not heard:
+                self._lose()
+
+    def _read_function(self, function_id: bytes) -> memoryview | None:
+        """One of the executor's functions, however long it takes while its call may count."""
+        while True:
+            try:
+                data = self._reader.read_function(function_id)
+            except PASSING as error:
+                self._miss(error)
+                if self._is_void:
+                    raise
+                time.sleep(self._contact.pause())
+            else:
+                self._contact.heard()
+                return data
 
     def _post(self, reply: Reply) -> None:
         """Send a reply that ends no call."""
@@ -309,6 +372,10 @@ class Lease:
             call = running.taken.call
             self._outbox.post(Reply(call.number, ReplyKind.STARTED, call.attempt, 0.0, 0.0, b""))
         self._send()
+        # The death of this process could not be charged to a suspect that is not known to run.
+        while started[0].taken.runs_alone and self._outbox and not self._is_void:
+            time.sleep(self._contact.pause())
+            self._send()
 
     # The keeper looks.
 
@@ -319,6 +386,8 @@ class Lease:
             Seconds until the next look; ``None``: when the next call starts.
         """
         now = time.monotonic()
+        if pause := self._contact.pause():
+            return pause
         with self._changed:
             hands = self._hands
             unannounced = hands.unannounced()
@@ -327,11 +396,16 @@ class Lease:
             waiting, busy = len(hands.taken), len(hands.running)
             expects = bool(self._outbox or waiting or unannounced)
             quiet = QUIET_SECONDS if busy else None
+        if busy and self._is_void:
+            self._stop_running()
+            return quiet
         if started:
             self._announce(started)
         elif self._outbox.is_due(now):
             self._send()
-        if not (room and self._runners.add(room, taken=waiting, running=busy)):
+        elif busy and now - self._contact.heard_at > self._settings.beat_seconds:
+            self._look_whether_void()
+        if not (room and self._add_runners(room, waiting, busy)):
             with self._changed:
                 # Nobody else could start it where calls run one at a time, and order would be lost.
                 if self._spec.limit > 1 and self._hands.are_held_up(now):
@@ -339,6 +413,34 @@ class Lease:
         if expects:
             return 0.0
         return quiet if self._spec.sharing is Sharing.NEVER or not quiet else ROOM_SECONDS
+
+    def _add_runners(self, room: int, waiting: int, busy: int) -> int:
+        try:
+            return self._runners.add(room, taken=waiting, running=busy)
+        except PASSING as error:
+            self._miss(error)
+            return 0
+
+    def _look_whether_void(self) -> None:
+        """Ask whether this lease still counts: its caller may be gone, or may think that it is."""
+        try:
+            counts = self._store.counts()
+        except PASSING as error:
+            self._miss(error)
+            return
+        self._contact.heard()
+        if not counts:
+            self._lose()
+
+    def _stop_running(self) -> None:
+        """Stop what runs for nobody, where that is possible: with the process."""
+        if self._end_process is not None and self._failure is None:
+            logger.warning(
+                "Calls of executor %s of session %s are stopped, with their process: their caller "
+                "is gone, or has given them to others",
+                *reversed(self._ref),
+            )
+            self._end_process()
 
     def _return_unstarted(self, older_than: float | None = None) -> None:
         """Move calls that wait in this lease's hands back to their caller."""

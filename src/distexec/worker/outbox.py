@@ -31,9 +31,11 @@ class Outbox:
         #: Calls of a taken entry that have not been answered yet.
         self._open: dict[int, int] = {}
         self._finished: list[int] = []
+        #: What was sent and not answered. It is sent again as it is, so that its reader can tell.
+        self._unanswered: tuple[bytes | None, list[int]] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._replies)
+        return bool(self._replies or self._finished or self._unanswered)
 
     def expect(self, entry: int, calls: int) -> None:
         """Note that *entry* is finished when so many *calls* were answered."""
@@ -65,8 +67,8 @@ class Outbox:
 
     def is_due(self, now: float) -> bool:
         """Whether what waits here must leave now."""
-        return bool(self._replies) and (
-            self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS
+        return self._unanswered is not None or (
+            bool(self._replies) and (self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS)
         )
 
     def send(self) -> bool:
@@ -76,16 +78,22 @@ class Outbox:
             False if somebody else answers for the lease's calls by now: nothing was sent.
 
         Raises:
-            Exception: The store cannot be spoken to.
+            Exception: The store cannot be spoken to. Nothing is forgotten: send again.
         """
         with self._sending:
-            with self._lock:
-                replies, self._replies = self._replies, []
-                finished, self._finished = self._finished, []
-                self._bytes = 0
-            if not replies and not finished:
+            self._unanswered = self._unanswered or self._pack()
+            if self._unanswered is None:
                 return True
-            frame = None
-            if replies:
-                frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies))
-            return self._store.reply(frame, finished)
+            heard = self._store.reply(*self._unanswered)
+            self._unanswered = None
+            return heard
+
+    def _pack(self) -> tuple[bytes | None, list[int]] | None:
+        with self._lock:
+            replies, self._replies = self._replies, []
+            finished, self._finished = self._finished, []
+            self._bytes = 0
+        if not replies:
+            return (None, finished) if finished else None
+        frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies))
+        return frame, finished

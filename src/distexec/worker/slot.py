@@ -16,6 +16,7 @@ from distexec.wire.records import WIRE_VERSION, Demand, ExecutorSpec, Reply, Rep
 from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import unpack_result
 from distexec.worker import logs
+from distexec.worker.contact import PASSING
 from distexec.worker.lease import Lease
 from distexec.worker.surroundings import prepare
 
@@ -37,6 +38,7 @@ class Slot:
         share: Most leases that the node may hold at a time; ``None`` for no limit.
         should_yield: Whether the node wants its slot back.
         forward_logs: Send logging records to the callers; not where both share a process.
+        end_process: Ends the process, which is the slot's own; ``None`` if it is not.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class Slot:
         share: int | None = None,
         should_yield: Callable[[], bool] = lambda: False,
         forward_logs: bool = True,
+        end_process: Callable[[], None] | None = None,
     ) -> None:
         self._queue, self._store = queue, store
         self._node, self._seal, self._settings, self._share = node, seal, settings, share
         self._node_wants_it = should_yield
-        self._forward_logs = forward_logs
+        self._forward_logs, self._end_process = forward_logs, end_process
         self._slice_started = 0.0
         self._looked_at = 0.0
         #: Whether the process must be replaced before it serves again.
@@ -79,9 +82,14 @@ class Slot:
 
     def _serve_one(self) -> bool:
         """Serve the first executor that admits this slot; False if none does."""
-        demands = self._demands()
-        secrets.SystemRandom().shuffle(demands)
-        demands.sort(key=lambda pair: self._store.lease_count(pair[0]))
+        try:
+            demands = self._demands()
+            secrets.SystemRandom().shuffle(demands)
+            demands.sort(key=lambda pair: self._store.lease_count(pair[0]))
+        except PASSING as error:
+            # Nothing was promised yet: who still wants the slot asks for it again.
+            logger.info("A slot of queue %s serves nobody: %s", self._queue, error)
+            return False
         return any(self.serve_executor(ref, demand.limit, demand.wanted) for ref, demand in demands)
 
     def serve_executor(self, ref: ExecutorRef, limit: int, wanted: int) -> bool:
@@ -113,6 +121,7 @@ class Slot:
             settings=self._settings,
             others_wait=lambda: self._others_wait(ref),
             should_yield=lambda: self._should_yield(ref),
+            end_process=self._end_process,
         )
         work.run()
         if spec.calls_per_child is not None:

@@ -1,0 +1,1 @@
+"""Servers, nodes and callers that fail, each in the ways there are; on real processes."""
