@@ -52,10 +52,14 @@ check: $(VENV)/.dev ## lint, format, types, import directions and the examples i
 	$(BIN)/python -m pytest tests/check_docs.py
 
 .PHONY: bench
-bench: $(VENV)/.dev ## run every benchmark: benchmarks/*.py, one question per file
-	@for question in $(wildcard benchmarks/[!_]*.py); do \
-		printf '\n== %s\n' "$$question"; $(BIN)/python "$$question"; \
-	done
+bench: $(VENV)/.bench ## run every benchmark: benchmarks/*.py, one question per file (fifteen minutes)
+	@failed=""; for question in benchmarks/[a-z]*.py; do \
+		printf '\n== %s\n' "$$question"; $(BIN)/python "$$question" || failed="$$failed $$question"; \
+	done; if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+
+.PHONY: bench-report
+bench-report: $(VENV)/.installed ## draw the benchmarks' results, and put them into benchmarks/README.md
+	@$(BIN)/python benchmarks/_pictures.py
 
 .PHONY: format
 format: $(VENV)/.dev ## repair formatting and imports
@@ -97,4 +101,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.python
 $(VENV)/.dev: pyproject.toml $(VENV)/.installed
 	@echo "Installing the tools for tests and checks ..."
 	@$(BIN)/python -m pip install --quiet --compile --group dev
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	@echo "Installing those that the benchmarks compare with ..."
+	@$(BIN)/python -m pip install --quiet --compile --group bench || \
+		echo "Not all can be installed here: those are skipped."
 	@touch $@

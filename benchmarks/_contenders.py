@@ -1,0 +1,218 @@
+"""Who takes part: each contender opens a pool of so many workers, and closes it cleanly.
+
+What is not installed is imported by nobody: a contender's module is looked for before it is opened.
+"""
+
+import concurrent.futures
+import functools
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Protocol
+
+from _servers import SOCKET_VARIABLE, private_server, python_module
+
+Function = Callable[..., Any]
+
+#: A call that takes longer than this is a contender that hangs.
+PATIENCE_SECONDS = 60.0
+
+
+class Pool(Protocol):
+    """What a contender can be asked to do."""
+
+    def call(self, function: Function, *args: Any) -> Any:
+        """Make one call and wait for its result."""
+        ...
+
+    def each(self, function: Function, inputs: Sequence[Any]) -> None:
+        """Submit a call for every input, each by itself, and take the results as they come."""
+        ...
+
+    def map(self, function: Function, inputs: Sequence[Any], chunksize: int | None) -> None:
+        """Map as the contender does it best, or in chunks if told so; take all results."""
+        ...
+
+
+class ExecutorPool:
+    """Any executor of the shape of `concurrent.futures`."""
+
+    def __init__(self, executor: concurrent.futures.Executor) -> None:
+        self.executor = executor
+
+    def call(self, function: Function, *args: Any) -> Any:
+        return self.executor.submit(function, *args).result(PATIENCE_SECONDS)
+
+    def each(self, function: Function, inputs: Sequence[Any]) -> None:
+        futures = [self.executor.submit(function, value) for value in inputs]
+        for future in concurrent.futures.as_completed(futures):
+            future.result()
+
+    def map(self, function: Function, inputs: Sequence[Any], chunksize: int | None) -> None:
+        options = {} if chunksize is None else {"chunksize": chunksize}
+        for _ in self.executor.map(function, inputs, **options):
+            pass
+
+
+class CallPool:
+    """A contender with nothing but its own way to start a call and to wait for its result."""
+
+    def __init__(self, start: Callable[..., Any], finish: Callable[[Any], Any]) -> None:
+        self._start, self._finish = start, finish
+
+    def call(self, function: Function, *args: Any) -> Any:
+        return self._finish(self._start(function, *args))
+
+    def each(self, function: Function, inputs: Sequence[Any]) -> None:
+        for started in [self._start(function, value) for value in inputs]:
+            self._finish(started)
+
+    def map(self, function: Function, inputs: Sequence[Any], chunksize: int | None) -> None:
+        self.each(function, inputs)
+
+
+@functools.cache
+def local_cluster(workers: int) -> Any:
+    """The embedded cluster of this process; distexec and the floor share its server."""
+    from distexec import LocalCluster
+
+    return LocalCluster(workers).start()
+
+
+@contextmanager
+def _open_distexec(workers: int) -> Iterator[Pool]:
+    from distexec import DistributedExecutor
+
+    cluster = local_cluster(workers)
+    with cluster, DistributedExecutor(workers, cluster=cluster) as executor:
+        yield ExecutorPool(executor)
+
+
+@contextmanager
+def _open_floor(workers: int) -> Iterator[Pool]:
+    from _floor import open_echo
+
+    with open_echo(local_cluster(workers)) as trip:
+        yield CallPool(lambda function, *args: trip(), lambda answer: answer)
+
+
+@contextmanager
+def _open_threads(workers: int) -> Iterator[Pool]:
+    with concurrent.futures.ThreadPoolExecutor(workers) as executor:
+        yield ExecutorPool(executor)
+
+
+@contextmanager
+def _open_processes(workers: int) -> Iterator[Pool]:
+    with concurrent.futures.ProcessPoolExecutor(workers) as executor:
+        yield ExecutorPool(executor)
+
+
+@contextmanager
+def _open_loky(workers: int) -> Iterator[Pool]:
+    from loky import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(workers) as executor:
+        yield ExecutorPool(executor)
+
+
+@contextmanager
+def _open_joblib(workers: int) -> Iterator[Pool]:
+    from joblib import Parallel, delayed
+
+    with Parallel(workers) as parallel:
+        pool = CallPool(lambda function, *args: parallel([delayed(function)(*args)]), lambda x: x)
+        # It has no futures: many calls are one call of its own, which makes its own batches.
+        pool.each = lambda function, inputs: parallel(  # type: ignore[method-assign]
+            delayed(function)(value) for value in inputs
+        )
+        yield pool
+
+
+@contextmanager
+def _open_celery(workers: int) -> Iterator[Pool]:
+    with private_server() as socket:
+        worker = ["celery", "-A", "_celery_app", "worker", "-c", str(workers), "-l", "error"]
+        with python_module(*worker, socket=socket):
+            os.environ[SOCKET_VARIABLE] = str(socket)
+            from _celery_app import tasks
+
+            yield CallPool(
+                lambda function, *args: tasks[function.__name__].delay(*args),
+                lambda result: result.get(timeout=PATIENCE_SECONDS),
+            )
+
+
+@contextmanager
+def _open_dramatiq(workers: int) -> Iterator[Pool]:
+    with private_server() as socket:
+        worker = ["dramatiq", "_dramatiq_app", "--processes", str(workers), "--threads", "1"]
+        with python_module(*worker, socket=socket):
+            os.environ[SOCKET_VARIABLE] = str(socket)
+            from _dramatiq_app import actors
+
+            yield CallPool(
+                lambda function, *args: actors[function.__name__].send(*args),
+                lambda message: message.get_result(
+                    block=True, timeout=round(1000 * PATIENCE_SECONDS)
+                ),
+            )
+
+
+@contextmanager
+def _open_dask(workers: int) -> Iterator[Pool]:
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    )
+    # Taken for a function without side effects, a second call with equal arguments would not run.
+    with cluster, Client(cluster) as client, client.get_executor(pure=False) as executor:
+        yield ExecutorPool(executor)
+
+
+@contextmanager
+def _open_ray(workers: int) -> Iterator[Pool]:
+    import ray
+
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=50)
+    try:
+        remote = functools.cache(ray.remote)
+        pool = CallPool(lambda function, *args: remote(function).remote(*args), ray.get)
+        pool.each = lambda function, inputs: ray.get(  # type: ignore[method-assign]
+            [remote(function).remote(value) for value in inputs]
+        )
+        yield pool
+    finally:
+        ray.shutdown()
+
+
+class Contender(NamedTuple):
+    """One way to run calls elsewhere."""
+
+    open: Callable[[int], AbstractContextManager[Pool]]
+    #: What must be installed for it, as it is imported and as it is installed.
+    module: str = "concurrent.futures"
+    package: str = ""
+    #: Contenders with the same home take their turns in one process.
+    home: str = ""
+
+
+CONTENDERS = {
+    "distexec": Contender(_open_distexec, home="distexec"),
+    "floor": Contender(_open_floor, home="distexec"),
+    "ThreadPoolExecutor": Contender(_open_threads),
+    "ProcessPoolExecutor": Contender(_open_processes),
+    "loky": Contender(_open_loky, "loky", "loky"),
+    "joblib": Contender(_open_joblib, "joblib", "joblib"),
+    "celery": Contender(_open_celery, "celery", "celery"),
+    "dramatiq": Contender(_open_dramatiq, "dramatiq", "dramatiq"),
+    "dask": Contender(_open_dask, "distributed", "distributed"),
+    "ray": Contender(_open_ray, "ray", "ray"),
+}
+
+
+def is_installed(name: str) -> bool:
+    """Whether the contender can be opened here."""
+    return importlib.util.find_spec(CONTENDERS[name].module) is not None

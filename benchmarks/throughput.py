@@ -1,0 +1,48 @@
+"""How many calls that do nothing can be submitted and taken as they complete, in a second?"""
+
+from _contenders import Pool
+from _contest import contest, seconds_of
+from _report import Report, read_options
+from _work import noop
+
+NAMES = (
+    *("distexec", "ThreadPoolExecutor", "ProcessPoolExecutor", "loky", "joblib"),
+    *("celery", "dramatiq", "dask", "ray"),
+)
+
+#: A contender's turn has as many calls as it makes in this time.
+TURN_SECONDS = 1.0
+MOST_CALLS = 100_000
+
+
+def measure(pool: Pool, count: int) -> float:
+    """Seconds that *count* calls take."""
+    return seconds_of(pool.each, noop, range(count))
+
+
+def main() -> None:
+    options = read_options(__doc__)
+    report = Report("throughput", __doc__ or "", "calls/s", plot="calls/s")
+    with contest(measure, NAMES, options) as open_contest:
+        seconds = 0.05 if options.quick else TURN_SECONDS
+        counts = {
+            name: open_contest.calibrate(name, seconds, MOST_CALLS) for name in open_contest.names
+        }
+        rates: dict[str, list[float]] = {name: [] for name in counts}
+        for _ in range(options.rounds):
+            for name, count in counts.items():
+                rates[name].append(count / open_contest.turn(name, count))
+    for name, samples in rates.items():
+        report.add(name, "calls/s", samples)
+        report.add(name, "calls in a turn", [counts[name]])
+    for peer, least in (("ProcessPoolExecutor", 4), ("celery", 60), ("dask", 60), ("ray", 30)):
+        report.target(
+            f"at least {least} times {peer}",
+            report.ratio("calls/s", "distexec", peer),
+            at_least=least,
+        )
+    report.finish(options)
+
+
+if __name__ == "__main__":
+    main()
