@@ -1,0 +1,173 @@
+"""One look at a cluster, as frozen records: nothing here talks to anybody."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from distexec.errors import FrameRejected
+from distexec.store.port import ExecutorRef, NodeStatus
+from distexec.wire import places
+from distexec.wire.seal import Direction, Seal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """A node that beats. Shares go from 0 to 1, memory is in bytes."""
+
+    name: str
+    #: Seconds since its last beat.
+    age: float
+    #: ``serving``, ``draining``, or ``unknown`` if its record cannot be read: see *problem*.
+    state: str = "unknown"
+    problem: str | None = None
+    host: str = ""
+    pid: int = 0
+    queues: tuple[str, ...] = ()
+    slots: int = 0
+    #: Slots that serve an executor.
+    busy: int = 0
+    leases: int = 0
+    python: str = ""
+    version: str = ""
+    #: As `distexec.engine.load.Load` has it; empty for nodes that do not tell.
+    load: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorReport:
+    """An executor that asks something of a queue."""
+
+    session: str
+    executor: str
+    queue: str
+    name: str
+    #: Host and process of the caller.
+    caller: str
+    #: Leases that would all have something to do.
+    wanted: int
+    #: Most calls that run at the same time.
+    limit: int
+    leases: int
+    #: Calls that are not settled.
+    outstanding: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueReport:
+    """A queue that nodes serve, or that somebody asks for."""
+
+    name: str
+    nodes: int
+    slots: int
+    free: int
+    executors: int
+    wanted: int
+    leases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterReport:
+    """Everything, at one moment."""
+
+    server: str
+    memory_used: int
+    #: 0: no limit.
+    memory_limit: int
+    clients: int
+    commands_per_second: int
+    nodes: tuple[NodeReport, ...]
+    queues: tuple[QueueReport, ...]
+    executors: tuple[ExecutorReport, ...]
+
+    def to_json(self) -> str:
+        """As one JSON object, with the fields' names."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def read_node(status: NodeStatus, now: float, pids: Sequence[int], seal: Seal | None) -> NodeReport:
+    """Read a node's record.
+
+    Args:
+        now: The server's clock, in seconds.
+        pids: The process of each lease that the node holds.
+        seal: What signs this cluster's records; without one only the public part can be told.
+    """
+    public, _, sealed = status.frame.partition(b"\n")
+    common: dict[str, Any] = {
+        "name": status.name,
+        "age": max(0.0, now - status.beat_at),
+        "busy": len(set(pids)),
+        "leases": len(pids),
+    }
+    try:
+        fields = json.loads(public)
+        common |= {key: str(fields[key]) for key in ("host", "python", "version")}
+        if seal is None:
+            problem = f"signed with secret {fields['key']}, and none is known here"
+            return NodeReport(**common, problem=problem)
+        record = json.loads(bytes(seal.open(Direction.CONTROL, places.node(status.name), sealed)))
+        return NodeReport(
+            **common,
+            state=str(record["state"]),
+            pid=int(record["pid"]),
+            queues=tuple(record["queues"]),
+            slots=int(record["slots"]),
+            load=dict(record.get("load", {})),
+        )
+    except FrameRejected as error:
+        return NodeReport(**common, problem=f"its record is refused ({error})")
+    except (ValueError, KeyError, TypeError):
+        return NodeReport(**common, problem="its record cannot be read")
+
+
+def read_demand(
+    queue: str, ref: ExecutorRef, frame: bytes, leases: int, seal: Seal | None
+) -> ExecutorReport | None:
+    """Read what an executor asks of *queue*; ``None`` if that is foreign, or no secret is known."""
+    if seal is None:
+        return None
+    try:
+        place = places.demand(queue, ref.session, ref.executor)
+        fields = json.loads(bytes(seal.open(Direction.CONTROL, place, frame)))
+        return ExecutorReport(
+            session=ref.session,
+            executor=ref.executor,
+            queue=queue,
+            name=str(fields.get("name", "")),
+            caller=str(fields.get("caller", "")),
+            wanted=int(fields["wanted"]),
+            limit=int(fields["limit"]),
+            leases=leases,
+            outstanding=int(fields.get("outstanding", 0)),
+        )
+    except (FrameRejected, ValueError, KeyError, TypeError):
+        return None
+
+
+def summarise_queues(
+    nodes: Iterable[NodeReport], executors: Iterable[ExecutorReport]
+) -> tuple[QueueReport, ...]:
+    """Sum up by queue. A node's free slots count for each queue that it serves."""
+    serving: defaultdict[str, list[NodeReport]] = defaultdict(list)
+    asking: defaultdict[str, list[ExecutorReport]] = defaultdict(list)
+    for node in nodes:
+        for queue in node.queues:
+            serving[queue].append(node)
+    for executor in executors:
+        asking[executor.queue].append(executor)
+    return tuple(
+        QueueReport(
+            name=queue,
+            nodes=len(serving[queue]),
+            slots=sum(node.slots for node in serving[queue]),
+            free=sum(
+                max(0, node.slots - node.busy) for node in serving[queue] if node.state == "serving"
+            ),
+            executors=len(asking[queue]),
+            wanted=sum(executor.wanted for executor in asking[queue]),
+            leases=sum(executor.leases for executor in asking[queue]),
+        )
+        for queue in sorted({*serving, *asking})
+    )

@@ -1,0 +1,69 @@
+"""What an operator may see of a cluster, and nobody else needs: it reads, and changes nothing."""
+
+from typing import NamedTuple
+
+from distexec.settings import Settings
+from distexec.store import keys
+from distexec.store.endpoint import Endpoint
+from distexec.store.link import Link
+from distexec.store.port import ExecutorRef, Frame
+
+#: Keys looked at in one step of a scan: some tenths of a millisecond of the server's time.
+_SCAN_COUNT = 500
+
+
+class NodeLease(NamedTuple):
+    """A lease in a node's own books."""
+
+    lease: str
+    pid: int
+    ref: ExecutorRef
+
+
+class RedisMonitorStore:
+    """One connection. Used by one thread."""
+
+    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        self._link = Link(endpoint, settings)
+
+    def server(self) -> dict[str, str]:
+        """The server's own figures, as ``INFO`` names them."""
+        text = bytes(self._link.call("INFO")).decode(errors="replace")
+        return dict(line.partition(":")[::2] for line in text.splitlines() if ":" in line)
+
+    def now(self) -> float:
+        """The server's clock, in seconds."""
+        seconds, micros = self._link.call("TIME")
+        return int(seconds) + int(micros) / 1e6
+
+    def queues(self) -> list[str]:
+        """The queues that executors ask something of."""
+        prefix, found, cursor = keys.demand(""), set(), b"0"
+        while True:
+            cursor, names = self._link.call(
+                "SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", _SCAN_COUNT
+            )
+            found |= {name.decode().removeprefix(prefix) for name in names}
+            if cursor == b"0":
+                return sorted(found)
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        """What executors ask of *queue*; also those whose session is gone."""
+        fields = self._link.call("HGETALL", keys.demand(queue))
+        return [
+            (ExecutorRef(*field.decode(errors="replace").partition(" ")[::2]), frame)
+            for field, frame in zip(fields[::2], fields[1::2], strict=True)
+        ]
+
+    def node_leases(self, name: str) -> list[NodeLease]:
+        """The leases that a node's children hold."""
+        fields = self._link.call("HGETALL", keys.node_leases(name))
+        found = []
+        for lease, holder in zip(fields[::2], fields[1::2], strict=True):
+            pid, session, executor = holder.decode().split(" ")
+            found.append(NodeLease(lease.decode(), int(pid), ExecutorRef(session, executor)))
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._link.close()
