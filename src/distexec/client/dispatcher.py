@@ -19,6 +19,8 @@
 """
 
 import logging
+import os
+import platform
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -209,7 +211,15 @@ class Dispatcher:
             threads=channel.threads,
         )
         if channel.asked.get(queue, 0) < wanted or again:
-            demand = Demand(wanted, channel.spec.limit, places.PYTHON, WIRE_VERSION)
+            demand = Demand(
+                wanted,
+                channel.spec.limit,
+                places.PYTHON,
+                WIRE_VERSION,
+                channel.spec.name,
+                _caller(),
+                channel.window.outstanding,
+            )
             place = places.demand(queue, ref.session, ref.executor)
             frame = self._session.seal.seal(Direction.CONTROL, place, pack_demand(demand))
             self._session.store.ask(queue, ref, frame)
@@ -222,3 +232,8 @@ class Dispatcher:
         if count:
             channel.woken[queue] = now, woken + count
             cluster.wake(queue, count)
+
+
+def _caller() -> str:
+    """This process, as operators know it."""
+    return f"{platform.node()}:{os.getpid()}"

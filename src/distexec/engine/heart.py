@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
 from distexec.store.port import NodeStore
 from distexec.version import __version__
@@ -67,6 +68,7 @@ class Heart:
     ) -> None:
         self._name, self._membership = name, membership
         self._describe, self._on_death, self._on_beat = describe, on_death, on_beat
+        self._meter = LoadMeter()
         self._born: deque[Child] = deque()
         self._children: dict[int, tuple[Child, int | None]] = {}
         self._dead: deque[Child] = deque(maxlen=1000)
@@ -212,7 +214,9 @@ class Heart:
         settings = self._membership.settings
         # In a pool of threads the slots are in this process.
         children = list(self._children) or [os.getpid()]
-        frame = pack_node(self._membership, self._name, {"children": children, **self._describe()})
+        load = self._meter.read({os.getpid(), *children}).to_fields()
+        record = {"children": children, "load": load, **self._describe()}
+        frame = pack_node(self._membership, self._name, record)
         self._on_beat(store.beat(self._name, frame, settings.node_expiry_seconds))
 
     def _kill_children(self) -> None:

@@ -14,6 +14,9 @@ import psutil
 
 from distexec.engine.cgroup import ControlGroup
 
+#: Seconds below which nothing is measured anew: a share of a moment says nothing.
+_LEAST_SECONDS = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
@@ -54,16 +57,20 @@ class LoadMeter:
         self._cpu_seconds: dict[int, float] = {}
         self._read_at = time.monotonic()
         self._group_seconds = self._group.cpu_seconds()
+        self._last: Load | None = None
         psutil.cpu_percent(None)  # The first one has nothing to compare with.
 
     def read(self, pids: Iterable[int]) -> Load:
-        """Return the load since the last call.
+        """Return the load since the last call; that one's again, if it is a moment ago.
 
         Args:
             pids: The node's main process and its children.
         """
         now = time.monotonic()
-        elapsed = max(now - self._read_at, 1e-3)
+        elapsed = now - self._read_at
+        if self._last is not None and elapsed < _LEAST_SECONDS:
+            return self._last
+        elapsed = max(elapsed, 1e-3)
         self._read_at = now
         node_seconds, node_memory = self._read_processes(set(pids))
         processors, cpu = self._read_cpu(elapsed)
@@ -71,7 +78,7 @@ class LoadMeter:
         limit, available = memory.total, memory.available
         if group is not None and group.limit < limit:
             limit, available = group.limit, min(available, max(0, group.limit - group.used))
-        return Load(
+        self._last = Load(
             processors=processors,
             cpu=min(1.0, cpu),
             node_cpu=node_seconds / elapsed,
@@ -80,6 +87,7 @@ class LoadMeter:
             memory_available=available,
             node_memory=node_memory,
         )
+        return self._last
 
     def _read_processes(self, pids: set[int]) -> tuple[float, int]:
         """Processor seconds since the last time, and resident bytes, of *pids*."""

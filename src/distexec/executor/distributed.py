@@ -168,6 +168,7 @@ class DistributedExecutor(Mapper):
             log_level=logging.getLogger().level,
             surroundings=cluster.surroundings(),
             calls_per_child=self._calls_per_child,
+            name=self._name,
         )
 
     def options(

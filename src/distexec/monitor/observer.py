@@ -1,10 +1,11 @@
 """Reads a cluster's records from its server, and orders nodes about."""
 
+import contextlib
 import json
 import os
 from collections import Counter
 
-from distexec.errors import SecretError
+from distexec.errors import ClusterError, SecretError
 from distexec.monitor.report import ClusterReport, read_demand, read_node, summarise_queues
 from distexec.settings import Settings
 from distexec.store.connect import open_caller_store
@@ -89,7 +90,8 @@ class Observer:
     def close(self) -> None:
         """Close the connections."""
         self._looks.close()
-        self._store.close()
+        with contextlib.suppress(ClusterError):  # Nothing of ours is there to remove.
+            self._store.close()
 
     def __enter__(self) -> "Observer":
         return self

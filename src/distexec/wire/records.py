@@ -120,6 +120,8 @@ class ExecutorSpec(NamedTuple):
     surroundings: Surroundings | None
     #: A child process is replaced after so many calls.
     calls_per_child: int | None
+    #: Shown to operators.
+    name: str = ""
 
 
 class Demand(NamedTuple):
@@ -131,3 +133,7 @@ class Demand(NamedTuple):
     limit: int
     python: str
     wire: int
+    #: For operators: the executor's name, its caller's host and process, calls not settled.
+    name: str = ""
+    caller: str = ""
+    outstanding: int = 0
