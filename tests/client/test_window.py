@@ -162,14 +162,17 @@ def test_a_call_settles_once() -> None:
     assert window.counts() == (0, 0, 0)
 
 
-def test_a_late_reply_to_a_call_that_waits_again_is_dropped() -> None:
-    """Its lease was buried: another one answers now."""
-    window, _ = filled(1)
+def test_a_late_reply_to_a_call_that_waits_again_settles_it() -> None:
+    """Its lease answered before it was buried: what has finished need not run again."""
+    window, calls = filled(2)
     window.take_ready(1)
-    window.take_back([("q", 1)])
+    window.take_back([("q", 1), ("q", 2)])
 
+    assert window.settle(1) is calls[0]
     assert window.settle(1) is None
-    assert numbers(window.take_ready(1)) == [1]
+    assert numbers(window.take_ready(1)) == [2]
+    assert window.settle(2) is calls[1]
+    assert window.counts() == (0, 0, 0)
 
 
 def test_running_calls_are_counted_until_they_settle() -> None:

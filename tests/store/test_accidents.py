@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from distexec.errors import ClusterRefused, ClusterUnavailable
+from distexec.store.port import SessionUnknown
 
 from .worlds import NODE, QUEUE, RedisWorld, Ring, cut, take
 
@@ -41,6 +42,53 @@ def test_recall_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
 
     assert recalled == [2]
     assert take(lease) == [3]
+
+
+def test_a_recall_whose_answer_is_lost_is_found_by_the_census(
+    ring: Ring, redis: RedisWorld
+) -> None:
+    """A lease took a later entry meanwhile: the recall cannot be told from a finished entry."""
+    lease = ring.lease("a")
+    ring.put(1, 2)
+    before = ring.caller.connections
+
+    ring.caller.recall(ring.ref, QUEUE, [1])
+    cut(ring.caller)
+    take(lease)
+
+    assert ring.caller.recall(ring.ref, QUEUE, [1]) == []
+    assert ring.caller.connections > before, "nobody would count"
+    assert ring.caller.census(ring.ref, QUEUE, [1, 2])[0] == [1]
+
+
+def test_a_server_that_was_set_back_is_noticed(ring: Ring, redis: RedisWorld) -> None:
+    """Restored from a snapshot, or replaced by its replica: it lacks what it acknowledged since."""
+    session = f"dx:{{{ring.ref.session}}}:session"
+    ring.put(1)
+    ring.caller.beat([ring.ref])
+    snapshot = redis.command("GET", session)
+    for _ in range(3):
+        ring.caller.beat([ring.ref])
+    redis.command("SET", session, snapshot)
+
+    with pytest.raises(SessionUnknown):
+        ring.caller.beat([ring.ref])
+
+    assert not ring.caller.knows(ring.ref)
+    ring.caller.open()
+    assert ring.caller.knows(ring.ref)
+    assert ring.caller.beat([ring.ref]) > 1e9
+
+
+def test_nobody_serves_on_a_node_that_does_not_beat(ring: Ring, redis: RedisWorld) -> None:
+    """Its main process is frozen, say: its leases would be given up as soon as they begin."""
+    slot = redis.slot()
+    redis.node().leave(NODE)
+
+    assert not slot.admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
+
+    redis.node().beat(NODE, b"node", 5)
+    assert slot.admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
 
 
 def test_reply_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
@@ -159,6 +207,35 @@ def test_what_of_a_put_arrived_is_not_put_again(ring: Ring) -> None:
     ring.put(1, 2, 3, 4)
 
     assert take(lease) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("fault", "mended"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+        (
+            ("CONFIG", "SET", "min-replicas-to-write", "1"),
+            ("CONFIG", "SET", "min-replicas-to-write", "0"),
+        ),
+    ],
+)
+def test_a_server_that_takes_no_writes_is_an_outage(
+    ring: Ring, redis: RedisWorld, fault: tuple[str, ...], mended: tuple[str, ...]
+) -> None:
+    """In a failover both sides refuse for some seconds, commands and scripts alike."""
+    lease = ring.lease("a")
+    ring.put(1)
+    take(lease)
+    redis.command(*fault)
+    try:
+        for use in (lambda: ring.put(2), lambda: lease.reply(b"done", [1])):
+            with pytest.raises(ClusterUnavailable, match="cannot serve now"):
+                use()
+    finally:
+        redis.command(*mended)
+
+    assert lease.reply(b"done", [1])
+    assert ring.collect() == [b"done"]
 
 
 def test_memory_limit_is_an_outage_and_no_loss(ring: Ring, redis: RedisWorld) -> None:

@@ -172,6 +172,7 @@ def test_each_command_reaches_its_node_once(redis: RedisWorld) -> None:
     ring.caller.command(NODE, b"two")
 
     assert (first, node.commands(NODE, 5), node.commands(NODE, 0.01)) == ([b"one"], [b"two"], [])
+    assert redis.node().commands(NODE, 0.01) == [], "the next node of the name obeyed as well"
 
 
 @pytest.mark.parametrize("seconds", [1.5, 3.0])

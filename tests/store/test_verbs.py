@@ -242,6 +242,13 @@ def test_nobody_is_admitted_to_a_session_that_is_gone(ring: Ring, world: World) 
     assert not world.slot().admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
 
 
+def test_nobody_is_admitted_to_an_executor_that_is_closed(ring: Ring, world: World) -> None:
+    """Its session lives on with others; a slot that read the demand before would hang about."""
+    ring.caller.close_executor(ring.ref)
+
+    assert not world.slot().admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
+
+
 def test_leases_are_described_as_they_were_admitted(ring: Ring) -> None:
     """Their callers find out from it whether node and process still live."""
     lease = ring.lease("a")
@@ -422,6 +429,8 @@ def test_an_emptied_server_is_noticed_and_can_be_used_anew(ring: Ring) -> None:
             use()
     assert not lease.reply(b"late", [1])
     assert take(lease) is None
+    assert not ring.caller.knows(ring.ref)
+    ring.caller.close_executor(ring.ref)
     ring.caller.open()
     ring.caller.put_spec(ring.ref, b"spec")
     ring.put(4)
@@ -429,6 +438,23 @@ def test_an_emptied_server_is_noticed_and_can_be_used_anew(ring: Ring) -> None:
     assert take(heir) == [4]
     assert heir.reply(b"done", [4])
     assert ring.collect() == [b"done"]
+
+
+def test_a_census_tells_what_is_not_there(ring: Ring) -> None:
+    """Taken or not, an entry is there until it is answered; and the answer is on its way then."""
+    lease = ring.lease("a")
+    ring.put(1, 2, 3)
+    take(lease, 2)
+    lease.reply(b"done", [1])
+
+    missing, mark = ring.caller.census(ring.ref, QUEUE, [1, 2, 3])
+
+    assert missing == [1]
+    assert not ring.caller.has_collected(mark)
+    assert ring.collect() == [b"done"]
+    assert not ring.caller.has_collected(mark), "it may not have been looked at yet"
+    assert ring.collect() == []
+    assert ring.caller.has_collected(mark)
 
 
 def test_beat_of_a_session_without_executors_is_quiet(world: World) -> None:

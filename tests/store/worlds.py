@@ -80,6 +80,7 @@ class RedisWorld:
         return self._keep(open_caller_store(self.endpoint, session, SETTINGS))
 
     def slot(self) -> LeaseStore:
+        self.node().beat(NODE, b"node", 60)
         return self._keep(open_lease_store(self.endpoint, NODE, SETTINGS))
 
     def node(self) -> NodeStore:

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: What a frame ends with, and no other frame does.
+SIGNATURE_BYTES = 32
+
 #: Seconds that the collector listens at a time: how late it notices that it must stop, at worst.
 LISTEN_SECONDS = 1.0
 
@@ -39,6 +43,8 @@ class Collector:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._stopping = False
+        #: Signatures of the last frames with logging records. All else may be heard twice.
+        self._logged: deque[bytes] = deque(maxlen=256)
         self._thread = threading.Thread(target=self._run, name="distexec-collector", daemon=True)
 
     def start(self) -> None:
@@ -81,6 +87,8 @@ class Collector:
             session.rejected_frames += 1
             logger.warning("A reply frame is put aside: %s", error)
             return
+        if any(reply.kind == ReplyKind.LOG for reply in replies) and self._is_repeated(frame):
+            replies = [reply for reply in replies if reply.kind != ReplyKind.LOG]
         settled: dict[Channel, int] = {}
         for reply in replies:
             channel, count = self._handle(reply)
@@ -89,6 +97,14 @@ class Collector:
         for channel, count in settled.items():
             session.dispatch(channel, at_once=False)
             channel.settled(count)
+
+    def _is_repeated(self, frame: bytes) -> bool:
+        """Whether the same frame came before: a lease repeats what it does not know to be heard."""
+        signature = frame[-SIGNATURE_BYTES:]
+        if signature in self._logged:
+            return True
+        self._logged.append(signature)
+        return False
 
     def _handle(self, reply: Reply) -> tuple[Channel | None, int]:
         """Do what *reply* says.

@@ -14,6 +14,7 @@ from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
 from distexec.client.collector import Collector, settle
 from distexec.client.dispatcher import Dispatcher
+from distexec.client.mender import Mender
 from distexec.client.warden import Warden
 from distexec.errors import ClusterError, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
@@ -49,6 +50,7 @@ class Session:
         self._retired: list[Channel] = []
         self._executors = itertools.count(1)
         self._closed = False
+        self.mender = Mender(self)
         self.warden = Warden(self)
         self.dispatcher = Dispatcher(self, self.warden.look_after)
         self._collector = Collector(self)
@@ -239,20 +241,30 @@ class Session:
 
     def lost_server(self, error: Exception) -> None:
         """Note that the server does not answer, or does not know this session."""
-        self.warden.lost_server(error)
+        self.mender.lost_server(error)
         self.dispatcher.notify()
 
     def restart(self) -> None:
-        """Begin anew on a server that was emptied: every call that was sent is sent again."""
+        """Make this session known again; what the server forgot of it is sent again."""
+        lost = [channel for channel in self.channels() if not self.store.knows(channel.ref)]
+        for channel in lost:
+            # What is left of it belongs to another past: nothing of that may be heard.
+            self.store.close_executor(channel.ref)
         self.store.open()
-        for channel in self.channels():
-            if self.store.knows(channel.ref):
-                continue  # Only the session's record ran out: this process was held up.
+        again = 0
+        for channel in lost:
             with channel.sending:
                 channel.outgoing.clear()
                 channel.functions.clear()
                 channel.asked.clear()
                 channel.leases = 0
                 self.put_spec(channel)
-                channel.window.take_back(channel.window.entries())
+                again += len(channel.window.take_back(channel.window.entries()))
             self.dispatch(channel, at_once=False)
+        # It was emptied, or this process slept for longer than its keys live.
+        logger.warning(
+            "The server of %s had forgotten this session, and %s: %d calls are sent again",
+            self.cluster,
+            f"{len(lost)} of its executors" if lost else "none of its executors",
+            again,
+        )

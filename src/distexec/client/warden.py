@@ -1,4 +1,4 @@
-"""Looks after a session by the clock: beats, lost leases, repeated demand, outages."""
+"""Looks after a session by the clock: beats, lost leases, repeated demand."""
 
 import json
 import logging
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from distexec.client.channel import Channel
-from distexec.errors import ClusterError, ClusterMismatch, ClusterUnavailable, DistexecError
+from distexec.client.mender import RETRY_SECONDS
+from distexec.errors import ClusterError, ClusterMismatch, DistexecError
 from distexec.store.port import NodeStatus, SessionUnknown
 from distexec.wire import places
 from distexec.wire.records import WIRE_VERSION
@@ -27,9 +28,6 @@ NESTED_SECONDS = 0.005
 
 #: Seconds that a shutdown which cancels waits for calls that were sent to start.
 UNSTARTED_SECONDS = 1.0
-
-#: Seconds between two tries to reach a server that went away.
-RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +83,6 @@ class Warden:
         self._beat_due = 0.0
         #: Set by the collector when it hands a callback over.
         self.callbacks_waiting = False
-        self._outage_since: float | None = None
-        self._outage: Exception | None = None
-        #: Nodes and leases are not judged before this instant: after an outage they beat first.
-        self._judge_after = 0.0
         #: Slots of this process that serve its own executors, by channel and queue.
         self._local_slots: dict[tuple[Channel, str], int] = {}
         self._lock = threading.Lock()
@@ -107,8 +101,8 @@ class Warden:
         if self.callbacks_waiting:
             self.callbacks_waiting = session.callbacks.help_if_stuck()
             pause = min(pause, CALLBACK_LOOK_SECONDS)
-        if self._outage is not None:
-            self._mend(now)
+        if session.mender.is_away:
+            session.mender.mend()
             return min(pause, RETRY_SECONDS)
         if now >= self._beat_due:
             self._beat_due = now + min(
@@ -117,7 +111,7 @@ class Warden:
             try:
                 self._beat(now)
             except (ClusterError, SessionUnknown) as error:
-                self.lost_server(error)
+                session.mender.lost_server(error)
                 return 0.0
         return min(pause, max(0.0, self._beat_due - time.monotonic()))
 
@@ -127,6 +121,7 @@ class Warden:
         session = self._session
         channels = session.channels()
         session.store.beat([channel.ref for channel in channels])
+        session.mender.find_lost()
         busy = []
         for channel in channels:
             if channel.window.outstanding:
@@ -140,7 +135,7 @@ class Warden:
             leases = session.store.leases(channel.ref)
             channel.leases = len(leases)
             channel.threads = sum(lease.threads for lease in leases)
-            if nodes is not None and now > self._judge_after:
+            if nodes is not None and now > session.mender.judge_after:
                 for lease in leases:
                     node = nodes.get(lease.node)
                     story = _how_lost(lease.node, lease.pid, lease.admitted_at, node)
@@ -215,45 +210,6 @@ class Warden:
                     advice,
                 )
 
-    # Outages.
-
-    def lost_server(self, error: Exception) -> None:
-        """Note that the server does not answer (`ClusterError`) or was emptied."""
-        with self._lock:
-            if self._outage is None:
-                self._outage_since = time.monotonic()
-                logger.info("The server of %s is away: %s", self._session.cluster, error)
-            self._outage = error
-
-    def _mend(self, now: float) -> None:
-        """Try to go on; give up the calls when the server stays away."""
-        session = self._session
-        since = now if self._outage_since is None else self._outage_since
-        failure = session.cluster.failure()
-        if failure is not None or now - since > session.settings.unavailable_seconds:
-            error = ClusterUnavailable(
-                failure
-                or f"the server of {session.cluster} did not answer for "
-                f"{now - since:.0f} s (DISTEXEC_UNAVAILABLE_SECONDS): {self._outage}"
-            )
-            error.__cause__ = self._outage
-            for channel in session.channels():
-                session.fail_all(channel, error)
-        try:
-            try:
-                session.store.beat([channel.ref for channel in session.channels()])
-            except SessionUnknown:
-                session.restart()
-        except (ClusterError, SessionUnknown) as error:
-            self._outage = error
-            return
-        settings = session.settings
-        self._judge_after = now + settings.node_expiry_seconds
-        with self._lock:
-            self._outage = self._outage_since = None
-        for channel in session.channels():
-            session.dispatch(channel, at_once=False)
-
     # Nested calls.
 
     def _help_nested(self, now: float) -> float:
@@ -301,6 +257,8 @@ class Warden:
 
 def _how_lost(name: str, pid: int, admitted_at: float, node: Node | None) -> str | None:
     """How a lease was lost, if it was: its node is silent, or knows its process no more."""
+    if not name:
+        return "the lease ended without answering for all that it held"
     if node is None:
         return f"node {name}, process {pid}: the node fell silent"
     if pid not in node.children and node.beat_at > admitted_at:

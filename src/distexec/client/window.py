@@ -42,6 +42,8 @@ class Window:
         self._waiting: deque[PendingCall] = deque()
         self._waiting_count = 0
         self._sent: dict[int, PendingCall] = {}
+        #: Waiting calls that were sent before: the reply to that may still come.
+        self._again: dict[int, PendingCall] = {}
         #: Calls in flight by the stream entry that carries them.
         self._entries: dict[tuple[str, int], list[PendingCall]] = {}
         self._last_entry: dict[str, int] = {}
@@ -154,12 +156,17 @@ class Window:
         return Batch(first.queue, entry, calls)
 
     def settle(self, number: int) -> PendingCall | None:
-        """Remove a call whose last reply came; ``None`` if it is not in flight (a late reply)."""
+        """Remove a call whose last reply came; ``None`` if it is settled (by an earlier reply).
+
+        The reply may be to an earlier sending, of a lease that was given up: it is as good.
+        """
         with self._lock:
             call = self._sent.pop(number, None)
             if call is not None:
                 call.state = CallState.SETTLED
                 self._leave_entry(call)
+            elif (call := self._again.get(number)) is not None:
+                self._drop(call, CallState.SETTLED)
             return call
 
     def learn(self, function_id: bytes, run_seconds: float, cpu_seconds: float) -> None:
@@ -278,6 +285,7 @@ class Window:
             self._waiting.clear()
             self._waiting_count = 0
             self._entries.clear()
+            self._again.clear()
             for call in calls:
                 call.state = CallState.SETTLED
             return calls
@@ -287,6 +295,7 @@ class Window:
         for call in reversed(calls):
             call.state = CallState.WAITING
             self._waiting.appendleft(call)
+            self._again[call.number] = call
         self._waiting_count += len(calls)
 
     def _skip_cancelled(self) -> bool:
@@ -297,11 +306,15 @@ class Window:
 
     def _pop(self) -> PendingCall:
         self._waiting_count -= 1
-        return self._waiting.popleft()
+        call = self._waiting.popleft()
+        if self._again:
+            self._again.pop(call.number, None)
+        return call
 
     def _drop(self, call: PendingCall, state: CallState) -> None:
         """Take *call* out of the waiting ones; its place in line is skipped later."""
         call.state, call.payload = state, b""
+        self._again.pop(call.number, None)
         self._waiting_count -= 1
 
     def _leave_entry(self, call: PendingCall) -> None:

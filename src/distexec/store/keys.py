@@ -3,7 +3,7 @@
 ===================================  ======  ===================================================
 key                                  type    content; lifetime
 ===================================  ======  ===================================================
-``dx:{SESSION}:session``             string  says that the caller lives;
+``dx:{SESSION}:session``             string  counts the beats of a caller that lives;
                                              ``session_expiry_seconds`` after its last beat
 ``dx:{SESSION}:replies``             stream  sealed replies, ids by the server; trimmed when read
 ``dx:{SESSION}:EXECUTOR:spec``       string  sealed `ExecutorSpec`

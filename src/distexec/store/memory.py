@@ -15,6 +15,7 @@ from distexec.store.port import (
     Held,
     LeaseRecord,
     NodeStatus,
+    ReplyMark,
     SessionUnknown,
 )
 
@@ -78,6 +79,8 @@ class MemoryCallerStore:
         self._server = server
         self._name = session
         self._interrupted = False
+        #: Replies that were collected, and how many of them before the last time.
+        self._collected = self._processed = 0
 
     def open(self) -> None:
         with self._server.changed:
@@ -113,12 +116,14 @@ class MemoryCallerStore:
 
     def collect(self, timeout: float) -> list[Frame]:
         with self._server.changed:
+            self._processed = self._collected
             self._server.changed.wait_for(self._has_something, timeout)
             self._interrupted = False
             session = self._server.sessions.get(self._name)
             if session is None:
                 return []
             frames, session.replies = session.replies, []
+            self._collected += len(frames)
             return frames
 
     def _has_something(self) -> bool:
@@ -136,6 +141,23 @@ class MemoryCallerStore:
         with self._server.changed:
             executor = self._server.executor(ref)
             return executor is not None and executor.spec is not None
+
+    @property
+    def connections(self) -> int:
+        return 1
+
+    def census(
+        self, ref: ExecutorRef, queue: str, entries: Sequence[int]
+    ) -> tuple[list[int], ReplyMark]:
+        with self._server.changed:
+            stream = self._executor(ref).stream(queue)
+            there = {held.entry for held in stream.waiting} | stream.holders.keys()
+            missing = [entry for entry in entries if entry not in there]
+            session = self._server.sessions[self._name]
+            return missing, (self._collected + len(session.replies), 0)
+
+    def has_collected(self, mark: ReplyMark) -> bool:
+        return (self._processed, 0) >= mark
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
         with self._server.changed:

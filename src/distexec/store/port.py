@@ -9,9 +9,15 @@ from typing import NamedTuple, Protocol
 
 Frame = bytes
 
+#: A place in a session's replies.
+ReplyMark = tuple[int, int]
+
 
 class SessionUnknown(Exception):
-    """The server has no record of this session: it was emptied, or restarted without its data."""
+    """The server has no record of this session, or an old one: it was emptied, or set back."""
+
+    def __str__(self) -> str:
+        return "it does not know this session any more"
 
 
 class ExecutorRef(NamedTuple):
@@ -57,7 +63,7 @@ class CallerStore(Protocol):
     """
 
     def open(self) -> None:
-        """Make the session known to the server."""
+        """Make the session known to the server, or known again."""
         ...
 
     def put(
@@ -98,7 +104,26 @@ class CallerStore(Protocol):
         ...
 
     def knows(self, ref: ExecutorRef) -> bool:
-        """Whether the server still has what leases must know of the executor."""
+        """Whether the server still has what was written of the executor: its spec and streams."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """How often the connection was opened; what was answered over an older one may be lost."""
+        ...
+
+    def census(
+        self, ref: ExecutorRef, queue: str, entries: Sequence[int]
+    ) -> tuple[list[int], ReplyMark]:
+        """Tell which of *entries*, which were put, the call stream does not have any more.
+
+        Returns:
+            Those, and the last reply so far: what is not answered by then is lost.
+        """
+        ...
+
+    def has_collected(self, mark: ReplyMark) -> bool:
+        """Whether every reply up to *mark* was collected, and `collect` was called again since."""
         ...
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None: ...
@@ -124,7 +149,12 @@ class CallerStore(Protocol):
         ...
 
     def beat(self, refs: Sequence[ExecutorRef]) -> float:
-        """Say that the session lives; return the server's clock in seconds."""
+        """Say that the session lives; return the server's clock in seconds.
+
+        Raises:
+            SessionUnknown: There are *refs*, and the server knows nothing of this session, or less
+                than it did at the last beat.
+        """
         ...
 
     def close_executor(self, ref: ExecutorRef) -> None:
@@ -164,7 +194,8 @@ class LeaseStore(Protocol):
         """Become *lease* of the executor, with one thread.
 
         Refused (False) when the executor has *limit* threads or *wanted* leases already, when
-        this node holds *share* leases, or when the session is gone.
+        this node holds *share* leases or does not beat, or when the executor or its session is
+        gone.
         """
         ...
 

@@ -15,6 +15,7 @@ from distexec.store.port import (
     Held,
     LeaseRecord,
     NodeStatus,
+    ReplyMark,
     SessionUnknown,
 )
 
@@ -37,8 +38,12 @@ class RedisCallerStore:
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._link = Link(endpoint, settings)
         self._listener = Link(endpoint, settings)
-        #: Id of the last reply that was read.
-        self._last_reply = b"0-0"
+        #: Id of the last reply that was read, and of the last one whose reader came back for more.
+        self._last_reply = self._processed = b"0-0"
+        #: Beats so far, and the last one that the server acknowledged. One that knows of fewer has
+        #: lost what it acknowledged since.
+        self._beats = self._acknowledged = 0
+        self._is_set_back = False
         #: Queues that each executor has a call stream for.
         self._streams: dict[ExecutorRef, set[str]] = {}
         #: Queues that each executor has asked: of some it may never use the stream.
@@ -47,9 +52,11 @@ class RedisCallerStore:
 
     def open(self) -> None:
         self._check_server()
-        self._last_reply = b"0-0"
-        self._streams.clear()
-        self._link.call("SET", keys.session(self._session), "1", "PX", self._session_expiry)
+        # Ids begin anew with the server's clock, whatever that says; frames may be heard twice.
+        self._last_reply = self._processed = b"0-0"
+        self._is_set_back = False
+        self._acknowledged = 0
+        self._link.call("SET", keys.session(self._session), 0, "PX", self._session_expiry)
 
     def _check_server(self) -> None:
         """Refuse a server that cannot do our work, by its own words."""
@@ -128,6 +135,7 @@ class RedisCallerStore:
 
     def collect(self, timeout: float) -> list[Frame]:
         stream = keys.replies(self._session)
+        self._processed = self._last_reply
         _, answer = self._listener.run(
             ("XTRIM", stream, "MINID", _next_id(self._last_reply)),
             (
@@ -147,7 +155,24 @@ class RedisCallerStore:
         self._streams.setdefault(ref, set())
 
     def knows(self, ref: ExecutorRef) -> bool:
-        return bool(self._link.call("EXISTS", keys.spec(ref)))
+        if self._is_set_back:
+            return False
+        written = [keys.calls(ref, queue) for queue in self._streams.get(ref, ())]
+        return int(self._link.call("EXISTS", keys.spec(ref), *written)) == 1 + len(written)
+
+    @property
+    def connections(self) -> int:
+        return self._link.opened
+
+    def census(
+        self, ref: ExecutorRef, queue: str, entries: Sequence[int]
+    ) -> tuple[list[int], ReplyMark]:
+        place = [keys.calls(ref, queue), keys.replies(self._session)]
+        last, missing = self._link.call(*script("census").call(place, *entries))
+        return [int(number) for number in missing], _mark(last)
+
+    def has_collected(self, mark: ReplyMark) -> bool:
+        return _mark(self._processed) >= mark
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
         self._link.call("HDEL", keys.functions(ref), *function_ids)
@@ -215,13 +240,20 @@ class RedisCallerStore:
         )
 
     def beat(self, refs: Sequence[ExecutorRef]) -> float:
-        alive, time, *_ = self._link.run(
-            ("SET", keys.session(self._session), "1", "XX", "PX", self._session_expiry),
+        if not refs:
+            (time,) = self._link.run(("TIME",))
+            return int(time[0]) + int(time[1]) / 1e6
+        self._beats += 1
+        record = keys.session(self._session), self._beats
+        known, time, *_ = self._link.run(
+            ("SET", *record, "XX", "GET", "PX", self._session_expiry),
             ("TIME",),
             *(("PEXPIRE", key, self._key_expiry) for key in self._keys(refs)),
         )
-        if refs and alive is None:
+        if known is None or not known.isdigit() or int(known) < self._acknowledged:
+            self._is_set_back = known is not None
             raise SessionUnknown(self._session)
+        self._acknowledged = self._beats
         return int(time[0]) + int(time[1]) / 1e6
 
     def _keys(self, refs: Sequence[ExecutorRef]) -> list[str]:
@@ -254,9 +286,14 @@ class RedisCallerStore:
             self._listener.close()
 
 
-def _next_id(identity: bytes) -> bytes:
+def _mark(identity: bytes) -> ReplyMark:
     milliseconds, _, count = identity.partition(b"-")
-    return b"%b-%d" % (milliseconds, int(count) + 1)
+    return int(milliseconds), int(count)
+
+
+def _next_id(identity: bytes) -> bytes:
+    milliseconds, count = _mark(identity)
+    return b"%d-%d" % (milliseconds, count + 1)
 
 
 def _read_lease(lease: bytes, record: bytes) -> LeaseRecord:

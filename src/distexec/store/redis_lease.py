@@ -62,14 +62,14 @@ class RedisLeaseStore:
     ) -> bool:
         # The node first: its death must find every lease, and an unused note does no harm.
         register = script("register").call(
-            [keys.node_leases(self._node)],
+            [keys.node_leases(self._node), keys.node_record(self._node)],
             *(lease, f"{self._pid} {ref.session} {ref.executor}"),
             *("" if share is None else share, self._node_expiry),
         )
         if not self._link.call(*register):
             return False
         admit = script("admit").call(
-            [keys.session(ref.session), keys.leases(ref)],
+            [keys.session(ref.session), keys.leases(ref), keys.spec(ref)],
             *(lease, self._pid, queue, self._node, limit, wanted, self._key_expiry),
         )
         if not self._link.call(*admit):

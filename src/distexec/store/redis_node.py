@@ -56,6 +56,9 @@ class RedisNodeStore:
             return []
         entries = answer[0][1]
         self._last_command = entries[-1][0]
+        # The next node of this name must not find them again.
+        stream = keys.node_commands(name)
+        self._listener.run(("XDEL", stream, *(identity for identity, _ in entries)))
         return [fields[1] for _, fields in entries]
 
     def leave(self, name: str) -> None:

@@ -3,14 +3,20 @@
 import contextlib
 import os
 import sys
+from collections import OrderedDict
+from typing import Final
 
 from distexec.store.port import ExecutorRef
 from distexec.wire.exceptions import pack_exception
 from distexec.wire.records import ExecutorSpec, Surroundings
 from distexec.wire.values import unpack_arguments, unpack_function
 
-#: Executors whose initializer ran in this process, with the packed exception if it failed.
-_initialised: dict[tuple[int, ExecutorRef], bytes | None] = {}
+#: Executors whose initializer ran in this process, the least recently served first, with the packed
+#: exception if it failed.
+_initialised: OrderedDict[tuple[int, ExecutorRef], bytes | None] = OrderedDict()
+
+#: Executors that are remembered: by far more than a process serves in turns.
+MOST_EXECUTORS: Final = 1024
 
 
 def prepare(ref: ExecutorRef, spec: ExecutorSpec) -> bytes | None:
@@ -21,18 +27,21 @@ def prepare(ref: ExecutorRef, spec: ExecutorSpec) -> bytes | None:
     """
     if spec.surroundings is not None:
         _take_over(spec.surroundings)
+    if spec.initializer is None:
+        return None
     key = (os.getpid(), ref)
     if key not in _initialised:
-        _initialised[key] = _initialise(spec)
+        _initialised[key] = _initialise(spec.initializer, spec.initargs)
+    _initialised.move_to_end(key)
+    if len(_initialised) > MOST_EXECUTORS:
+        _initialised.popitem(last=False)
     return _initialised[key]
 
 
-def _initialise(spec: ExecutorSpec) -> bytes | None:
-    if spec.initializer is None:
-        return None
+def _initialise(packed: bytes, initargs: bytes) -> bytes | None:
     try:
-        initializer = unpack_function(spec.initializer)
-        args, kwargs = unpack_arguments(spec.initargs)
+        initializer = unpack_function(packed)
+        args, kwargs = unpack_arguments(initargs)
         initializer(*args, **kwargs)
     except BaseException as error:
         return pack_exception(error)

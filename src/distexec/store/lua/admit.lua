@@ -1,12 +1,12 @@
 -- Admit a lease to an executor, unless it has enough.
--- KEYS  1 session  2 leases
+-- KEYS  1 session  2 leases  3 spec
 -- ARGV  1 lease  2 pid  3 queue  4 node  5 limit of threads  6 wanted leases  7 expiry of the key, ms
 -- Returns 1 if the lease is admitted (also if it was before), 0 if not.
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
   return 1
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  return 0
+if redis.call('EXISTS', KEYS[1], KEYS[3]) < 2 then
+  return 0 -- The caller is gone, or has closed the executor.
 end
 local count, threads = 0, 0
 for _, record in ipairs(redis.call('HVALS', KEYS[2])) do
