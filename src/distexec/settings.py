@@ -1,14 +1,27 @@
-"""Expiries, beats and limits, from the environment: callers and nodes of one cluster share them.
+"""Expiries, beats and limits, which callers and nodes of one cluster share; and where they stand.
 
 Every field is an environment variable: ``node_expiry_seconds`` is ``DISTEXEC_NODE_EXPIRY_SECONDS``.
+What the environment does not say may stand in ``[tool.distexec]`` of the nearest
+``pyproject.toml``, from the current folder upwards, as ``node_expiry_seconds = 5``. Secrets have no
+place in a file that is shared, and are refused there.
 """
 
+import difflib
 import math
 import os
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
 
-ENVIRONMENT_PREFIX = "DISTEXEC_"
+PREFIX = "DISTEXEC_"
+
+#: What a project may say beside the fields of `Settings`.
+_PLACES = ("url", "broker")
+
+#: Tables of other tools of ours below the same name.
+_TABLES = ("migrate",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +64,10 @@ class Settings:
         Raises:
             ValueError: A variable is not a positive number; the message names it.
         """
-        environment = os.environ if environment is None else environment
+        environment = variables(environment)
         values: dict[str, float] = {}
         for field in fields(cls):
-            name = ENVIRONMENT_PREFIX + field.name.upper()
+            name = PREFIX + field.name.upper()
             text = environment.get(name)
             if text is None:
                 continue
@@ -64,3 +77,91 @@ class Settings:
                 unit = field.name.rpartition("_")[2]
                 raise ValueError(f"{name} must be a number of {unit}, not {text!r}") from None
         return cls(**values)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all fields."""
+        return tuple(field.name for field in fields(cls))
+
+
+def variables(environment: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """The environment, with what the project's file says where that is silent.
+
+    Args:
+        environment: Taken as it is; ``None``: that of this process, with the project's file.
+
+    Raises:
+        ValueError: The file has a name that means nothing, or cannot be read.
+    """
+    if environment is not None:
+        return environment
+    path = project_file()
+    if path is None:
+        return os.environ
+    return ChainMap(dict(os.environ), dict(_read(path, path.stat().st_mtime_ns)))
+
+
+def project_file() -> Path | None:
+    """The nearest ``pyproject.toml``, if there is one that speaks of us."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # Removed under our feet.
+        return None
+    for each in (folder, *folder.parents):
+        path = each / "pyproject.toml"
+        try:
+            # Most have nothing for us, and a parser takes longer to load than to find that out.
+            return path if b"tool.distexec" in path.read_bytes() else None
+        except OSError:
+            continue
+    return None
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _changed_at: int) -> tuple[tuple[str, str], ...]:
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["distexec"]
+    except KeyError:
+        return ()
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    known = (*_PLACES, *Settings.names())
+    found = []
+    for name, value in table.items():
+        if name in _TABLES:
+            continue
+        if "secret" in name:
+            raise ValueError(
+                f"{path}: [tool.distexec] must not hold a secret, since the file is shared: put it "
+                "into DISTEXEC_SECRET_FILE"
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(known)}"
+            raise ValueError(f"{path}: [tool.distexec] has no {name!r}; {hint}")
+        found.append((PREFIX + name.upper(), str(value)))
+    return tuple(found)
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """All of it as it is in force here: name, value, and where that comes from.
+
+    Raises:
+        ValueError: As in `variables`, or a value is none that its name can have.
+    """
+    settings, path = Settings.from_environment(), project_file()
+    said = variables()
+    rows = []
+    for name in (*_PLACES, *Settings.names()):
+        variable = PREFIX + name.upper()
+        if variable in os.environ:
+            source = f"${variable}"
+        elif variable in said:
+            source = str(path)
+        else:
+            source = "default"
+        value = said.get(variable, "") if name in _PLACES else f"{getattr(settings, name):g}"
+        rows.append((name, value, source))
+    return rows

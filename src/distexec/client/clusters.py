@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from distexec.client.cluster import Cluster
 from distexec.errors import ClusterError, ClusterUnavailable, SecretError
-from distexec.settings import Settings
+from distexec.settings import Settings, variables
 from distexec.wire.seal import Seal
 from distexec.worker import context
 from distexec.worker.slot import Slot
@@ -238,7 +238,7 @@ def find_cluster(cluster: "str | LocalCluster | None", settings: Settings) -> Ca
             home.endpoint, home.seal, home.settings, broker_url=home.broker_url, is_home=True
         )
     if cluster is None:
-        cluster = os.environ.get("DISTEXEC_URL") or None
+        cluster = variables().get("DISTEXEC_URL") or None
     if cluster == "threads":
         return lambda: _threads_cluster(settings)
     if isinstance(cluster, str):
@@ -281,5 +281,5 @@ def _remote(url: str, settings: Settings) -> Cluster:
             f"no secret for the cluster at {endpoint.display}: make one with `distexec keygen`, "
             "and give it to callers and nodes in DISTEXEC_SECRET or DISTEXEC_SECRET_FILE"
         )
-    broker_url = os.environ.get("DISTEXEC_BROKER", "")
+    broker_url = variables().get("DISTEXEC_BROKER", "")
     return RemoteCluster(endpoint, Seal(*secrets), settings, broker_url=broker_url)

@@ -1,12 +1,11 @@
 """What a worker must know of the cluster that it serves."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from distexec.errors import ClusterUnavailable, SecretError
-from distexec.settings import Settings
+from distexec.settings import Settings, variables
 from distexec.store.endpoint import Endpoint
 from distexec.wire.seal import Seal
 
@@ -36,7 +35,7 @@ class Membership:
 
     @classmethod
     def of_environment(
-        cls, url: str | None = None, environment: Mapping[str, str] = os.environ, **how: Any
+        cls, url: str | None = None, environment: Mapping[str, str] | None = None, **how: Any
     ) -> "Membership":
         """Join the cluster at *url*, else at ``DISTEXEC_URL``; *how* are other fields.
 
@@ -47,7 +46,8 @@ class Membership:
         """
         from distexec.wire import secret
 
-        url = url or environment.get("DISTEXEC_URL")
+        said = variables(environment)
+        url = url or said.get("DISTEXEC_URL")
         if not url:
             raise ClusterUnavailable("no cluster is named: set DISTEXEC_URL, as redis://host:6379")
         endpoint = Endpoint.parse(url)
@@ -61,7 +61,7 @@ class Membership:
             endpoint=endpoint,
             seal=Seal(*secrets),
             settings=Settings.from_environment(environment),
-            broker=environment.get("DISTEXEC_BROKER", ""),
+            broker=said.get("DISTEXEC_BROKER", ""),
             **how,
         )
 

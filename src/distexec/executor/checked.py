@@ -1,9 +1,10 @@
 """Check mode: calls run on threads of this process, and are looked at (`distexec.check`)."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from distexec.settings import variables
 
 if TYPE_CHECKING:
     from distexec.check import CheckedPool
@@ -20,7 +21,7 @@ def checked_pool(
 
     They are for ``cluster="check"``, and for every executor of a process that is watched.
     """
-    wish = os.environ.get("DISTEXEC_URL") if cluster is None else cluster
+    wish = variables().get("DISTEXEC_URL") if cluster is None else cluster
     checker = sys.modules.get("distexec.check")
     if wish != "check" and (checker is None or not checker.is_watching()):
         return None
