@@ -71,7 +71,7 @@ def test_a_call_that_cannot_be_revoked_runs() -> None:
 def test_a_call_that_settles_while_it_is_revoked_is_done() -> None:
     """Its result came in that very moment."""
     future: Future[int] = Future()
-    future._attach(make_call(1), Revoker(False, lambda: future._settle(None, result=7)))
+    future._attach(make_call(1), Revoker(False, lambda: future._settle(result=7)))
 
     assert not future.cancel()
     assert future.done() and not future.running()
@@ -81,32 +81,40 @@ def test_a_call_that_settles_while_it_is_revoked_is_done() -> None:
 def test_an_outcome_lets_go_of_the_call() -> None:
     """Its arguments may be gigabytes."""
     future = attached(Revoker(True))
-    future._settle(None, error=ValueError(1))
+    future._settle(error=ValueError(1))
 
     assert future._call is None and future._revoker is None
     assert not future.cancel()
     assert isinstance(future.exception(), ValueError)
 
 
-def test_callbacks_are_handed_over_if_there_are_any() -> None:
+def test_callbacks_are_left_to_whoever_settles() -> None:
     """The collector runs no user's code; it does not wake a thread for nothing either."""
-    handed: list[Future[Any]] = []
     silent, heard = attached(Revoker(True)), attached(Revoker(True))
     called: list[int] = []
     heard.add_done_callback(lambda done: called.append(done.result()))
 
-    silent._settle(handed.append, result=1)
-    heard._settle(handed.append, result=2)
+    assert not silent._settle(result=1)
+    assert heard._settle(result=2)
 
-    assert (handed, called) == ([heard], [])
+    assert called == []
     heard._run_callbacks_here()
     assert called == [2]
+
+
+def test_a_future_has_what_the_stdlib_s_has() -> None:
+    """`wait`, `as_completed` and asyncio reach into its private attributes."""
+    ours, theirs = vars(Future()), vars(stdlib.Future())
+
+    assert {name: type(value) for name, value in theirs.items() if name != "_condition"} == {
+        name: type(ours[name]) for name in theirs if name != "_condition"
+    }
 
 
 def test_late_callbacks_run_at_once() -> None:
     """As the standard library does it, in the caller's thread."""
     future = attached(Revoker(True))
-    future._settle(None, result=1)
+    future._settle(result=1)
     called: list[int] = []
 
     future.add_done_callback(lambda done: called.append(done.result()))

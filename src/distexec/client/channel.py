@@ -86,6 +86,7 @@ class Channel:
         #: Entries to put that may have been written already: sent again as they are, never anew.
         self.outgoing: deque[Outgoing] = deque()
         self._packer = FunctionPacker()
+        self._labels: dict[bytes, str] = {}
         self._numbers = itertools.count(numbers_of(ref))
         self._changed = threading.Condition()
         #: Futures without an outcome, or whose callbacks still run.
@@ -141,7 +142,7 @@ class Channel:
             future,
             queue=options.queue,
             flags=0,
-            label=options.name or label_of(function),
+            label=options.name or self._label(packed.function_id, function),
             submitted_at=time.monotonic(),
             parent=self._parent() if self.session.cluster.is_home else None,
         )
@@ -152,6 +153,15 @@ class Channel:
             first = self.window.add(call)
         self.session.dispatch(self, at_once=first)
         return future
+
+    def _label(self, function_id: bytes, function: Callable[..., Any]) -> str:
+        """The function's name: one string for all of its calls."""
+        label = self._labels.get(function_id)
+        if label is None:
+            if len(self._labels) >= MOST_FUNCTIONS:
+                self._labels.clear()
+            label = self._labels[function_id] = label_of(function)
+        return label
 
     def _parent(self) -> str | None:
         """The running call of this very executor that submits another one to it, if so."""

@@ -202,16 +202,11 @@ def settle(
     Returns:
         1 if it is settled with that; 0 if its callbacks run first, on a callback thread.
     """
-    handed_over = False
-
-    def hand_over(done: Future[Any]) -> None:
-        nonlocal handed_over
-        handed_over = True
-        channel.session.callbacks.add(lambda: _run_callbacks(channel, done))
-        channel.session.look_soon()
-
-    future._settle(hand_over, result=result, error=error)
-    return 0 if handed_over else 1
+    if not future._settle(result=result, error=error):
+        return 1
+    channel.session.callbacks.add(lambda: _run_callbacks(channel, future))
+    channel.session.look_soon()
+    return 0
 
 
 def _run_callbacks(channel: Channel, future: Future[Any]) -> None:

