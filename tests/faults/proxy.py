@@ -96,16 +96,17 @@ class Proxy:
         started.set()
         await self._stop.wait()
         listener.close()
-        self._reset_all()
-        pending = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        for event in self._flowing.values():
+            event.set()
+        while pending := asyncio.all_tasks() - {asyncio.current_task()}:
+            self._reset_all()
+            await asyncio.wait(pending, timeout=0.05)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if time.monotonic() < self.refuses_until:
             _reset(writer)
             return
+        await self._flowing["down"].wait()  # Who hears nothing makes no connection either.
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self._server_port)
         except OSError:

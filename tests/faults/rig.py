@@ -85,13 +85,15 @@ class Rig:
         self.server.start()
         self.cluster = RealCluster(self.server.address, folder)
         self.nodes: dict[str, NodeProcess] = {}
-        self._proxies: list[Proxy] = []
 
-    def proxy(self) -> Proxy:
-        """A new way to the server."""
+    @contextlib.contextmanager
+    def proxy(self) -> Iterator[Proxy]:
+        """A way to the server that can be disturbed, until the end of the block."""
         proxy = Proxy(self.server.address.port)
-        self._proxies.append(proxy)
-        return proxy
+        try:
+            yield proxy
+        finally:
+            proxy.close()
 
     def url(self, via: Proxy | None = None) -> str:
         """The cluster's URL, directly or by a proxy."""
@@ -168,8 +170,6 @@ class Rig:
                     process.resume()
         self.cluster.close()
         self.server.kill()
-        for proxy in self._proxies:
-            proxy.close()
 
 
 @contextlib.contextmanager

@@ -65,6 +65,13 @@ class Trial:
             future.add_done_callback(lambda _, number=number: self._outcomes.append(number))
             self.futures[number] = future
 
+    def take(self, results: Iterable[int]) -> None:
+        """Judge the results of calls that another process submitted."""
+        for number, result in enumerate(results):
+            self.futures[number] = future = Future()
+            future.set_result(result)
+            self._outcomes.append(number)
+
     def running(self, least: int = 1, *, timeout: float = 30.0) -> list[Execution]:
         """Wait until at least *least* calls run in living processes, and return all that do."""
 
@@ -86,14 +93,24 @@ class Trial:
         """Wait until *count* calls have ended."""
         eventually(lambda: len(self.ledger.read().ends) >= count, timeout)
 
-    def verdict(self, *, within: float, poison: Iterable[int] = ()) -> Verdict:
+    def verdict(
+        self, *, within: float, poison: Iterable[int] = (), is_last: bool = True
+    ) -> Verdict:
         """Wait for every future, and compare them with the ledger.
 
         Args:
             within: Seconds that work and outages take; `PATIENCE_SECONDS` more is a hang.
             poison: Calls that are to fail.
+            is_last: Whether the trial ends with this, and goes into the table.
         """
         _, hung = wait(self.futures.values(), timeout=within + PATIENCE_SECONDS)
+        return self._judge(hung, poison, is_last=is_last)
+
+    def abandoned(self) -> Verdict:
+        """What became of calls that nobody waits for."""
+        return self._judge(set(), (), is_last=True)
+
+    def _judge(self, hung: set[Future[int]], poison: Iterable[int], *, is_last: bool) -> Verdict:
         settled = {number: future for number, future in self.futures.items() if future.done()}
         innocent = self.futures.keys() - set(poison)
         read = self.ledger.read()
@@ -112,7 +129,8 @@ class Trial:
             wrong=len(wrong),
             seconds=time.monotonic() - self._began,
         )
-        self._report(verdict)
+        if is_last or hung or lost or wrong:
+            self._report(verdict)
         errors = {repr(settled[number].exception()) for number in failed}
         assert not hung, f"{len(hung)} calls hang: {verdict}"
         assert not lost, f"calls {lost[:10]} are lost ({errors}): {verdict}"
