@@ -67,6 +67,20 @@ def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> No
     assert keys.demand(QUEUE) not in redis.lifetimes()
 
 
+def test_replies_to_a_caller_that_vanished_expire(redis: RedisWorld) -> None:
+    """Its leases do not know that it is gone, and answer once more."""
+    ring = Ring(redis)
+    lease = ring.lease("a")
+    replies = keys.replies(ring.ref.session)
+
+    lease.reply(b"done", [])
+
+    assert 0 < redis.lifetimes()[replies] <= SETTINGS.key_expiry_seconds
+    redis.command("DEL", replies)
+    redis.node().report(ring.ref, b"lost")
+    assert 0 < redis.lifetimes()[replies] <= SETTINGS.key_expiry_seconds
+
+
 def test_a_session_that_beats_keeps_its_keys(redis: RedisWorld) -> None:
     """A call may last for days."""
     ring = use_everything(redis)

@@ -11,6 +11,7 @@ class RedisNodeStore:
     """A node's main process: a connection to beat and report, and one that waits for commands."""
 
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._link = Link(endpoint, settings)
         self._listener = Link(endpoint, settings)
         self._last_command = b"0-0"
@@ -37,7 +38,7 @@ class RedisNodeStore:
 
     def report(self, ref: ExecutorRef, frame: Frame) -> None:
         place = [keys.session(ref.session), keys.replies(ref.session)]
-        self._link.call(*script("report").call(place, frame))
+        self._link.call(*script("report").call(place, frame, self._key_expiry))
 
     def forget(self, name: str, pid: int) -> None:
         leases = [lease for _, lease in self.leases_of(name, pid)]

@@ -7,6 +7,11 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
 end
 if ARGV[2] ~= '' then
   redis.call('XADD', KEYS[3], '*', 'f', ARGV[2])
+  local left = redis.call('PTTL', KEYS[1])
+  if left > 0 and redis.call('PTTL', KEYS[3]) == -1 then
+    -- Its caller may be gone, and nobody else would end it.
+    redis.call('PEXPIRE', KEYS[3], left)
+  end
 end
 if #ARGV > 2 then
   redis.call('XACK', KEYS[2], 'leases', unpack(ARGV, 3))
