@@ -45,8 +45,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
     Shared by the rows of a module: whatever happened to it in one, the next one finds it well.
     """
-    # Idle leases stay: a row that is to meet one finds it however slow the machine is.
-    settings = {"connect_seconds": 1, "unavailable_seconds": 60, "linger_seconds": 20}
+    settings = {
+        "connect_seconds": 1,
+        "unavailable_seconds": 60,
+        "key_expiry_seconds": 8,
+        # Idle leases stay: a row that is to meet one finds it however slow the machine is.
+        "linger_seconds": 20,
+    }
     with running_rig(tmp_path_factory.mktemp("rig"), *PERSISTENT, **settings) as rig:
         rig.start_nodes("n1", "n2", slots=2)
         yield rig

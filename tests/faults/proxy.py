@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from enum import Enum
 
 #: Bytes relayed at a time.
@@ -130,15 +130,15 @@ class Proxy:
         for writer in list(self._open):
             _reset(writer)
 
-    async def pass_on(self, writer: asyncio.StreamWriter, data: bytes, direction: str) -> None:
-        """Let *data* travel."""
-        if self.delay or self.jitter:
-            await asyncio.sleep(self.delay + random.uniform(0, self.jitter))
-        if self.bandwidth is not None:
-            await asyncio.sleep(len(data) / self.bandwidth)
+    def arrival(self, size: int, previous: float) -> float:
+        """When *size* bytes arrive that leave now, behind those that arrive at *previous*."""
+        sending = 0.0 if self.bandwidth is None else size / self.bandwidth
+        travel = self.delay + random.uniform(0, self.jitter)
+        return max(previous, time.monotonic() + travel) + sending
+
+    async def flowing(self, direction: str) -> None:
+        """Wait until *direction* is not held."""
         await self._flowing[direction].wait()
-        writer.write(data)
-        await writer.drain()
 
 
 class _Connection:
@@ -152,7 +152,8 @@ class _Connection:
         self._awaiting: Meanness | None = None
 
     async def relay_commands(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        """Carry commands to the server, unless the rule says otherwise."""
+        async with self._line("up", self._server) as send:
             while True:
                 command, raw = await _read_command(reader)
                 rule = self._proxy.rule
@@ -161,17 +162,49 @@ class _Connection:
                     return
                 if meanness is not None:
                     self._awaiting = meanness
-                await self._proxy.pass_on(self._server, raw, "up")
+                send(raw)
 
     async def relay_answers(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(OSError):
+        """Carry answers to the client, or a part of one, or none."""
+        async with self._line("down", self._client) as send:
             while data := await reader.read(CHUNK_BYTES):
-                if self._awaiting is Meanness.UNANSWERED:
-                    return
                 if self._awaiting is Meanness.HALF_ANSWERED:
-                    await self._proxy.pass_on(self._client, data[: len(data) // 2], "down")
+                    send(data[: len(data) // 2])
+                if self._awaiting is not None:
                     return
-                await self._proxy.pass_on(self._client, data, "down")
+                send(data)
+
+    @contextlib.asynccontextmanager
+    async def _line(
+        self, direction: str, writer: asyncio.StreamWriter
+    ) -> AsyncIterator[Callable[[bytes], None]]:
+        """A cable: what is put in comes out at the other end, in order, some time later."""
+        inside: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
+        last = 0.0
+
+        def send(data: bytes) -> None:
+            nonlocal last
+            last = self._proxy.arrival(len(data), last)
+            inside.put_nowait((last, data))
+
+        async def deliver() -> None:
+            with contextlib.suppress(OSError):
+                while (parcel := await inside.get()) is not None:
+                    arrives, data = parcel
+                    if (travels := arrives - time.monotonic()) > 0:
+                        await asyncio.sleep(travels)
+                    await self._proxy.flowing(direction)
+                    writer.write(data)
+                    await writer.drain()
+
+        delivery = asyncio.create_task(deliver())
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+                yield send
+            inside.put_nowait(None)
+            await delivery
+        finally:
+            delivery.cancel()
 
 
 async def _read_command(reader: asyncio.StreamReader) -> tuple[list[bytes], bytes]:
