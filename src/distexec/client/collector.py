@@ -5,6 +5,8 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
@@ -89,14 +91,43 @@ class Collector:
             return
         if any(reply.kind == ReplyKind.LOG for reply in replies) and self._is_repeated(frame):
             replies = [reply for reply in replies if reply.kind != ReplyKind.LOG]
-        settled: dict[Channel, int] = {}
-        for reply in replies:
-            channel, count = self._handle(reply)
-            if channel is not None:
-                settled[channel] = settled.get(channel, 0) + count
-        for channel, count in settled.items():
-            session.dispatch(channel, at_once=False)
-            channel.settled(count)
+        for (is_done, executor), group in groupby(replies, _is_done_and_executor):
+            if is_done:
+                self._complete(executor, group)
+                continue
+            for reply in group:
+                channel, count = self._handle(reply)
+                if channel is not None:
+                    self._make_room(channel)
+                    channel.settled(count)
+
+    def _complete(self, executor: int, replies: Iterable[Reply]) -> None:
+        """Settle calls of one executor that returned: the way of nearly all calls, so in bulk.
+
+        The futures come last. Who waits for one goes on at once, and needs the interpreter's lock.
+        """
+        channel = self._session.channel(str(executor))
+        if channel is None:
+            return
+        ended = channel.window.complete(replies)
+        self._make_room(channel)
+        counters, now, settled = channel.counters, time.monotonic(), 0
+        for call, reply in ended:
+            counters.wait_seconds.append(max(0.0, now - call.submitted_at - reply.run_seconds))
+            counters.run_seconds.append(reply.run_seconds)
+            call.payload = b""
+            result, error = _outcome(reply)
+            if error is None:
+                counters.done += 1
+            else:
+                counters.failed += 1
+            settled += settle(channel, call.future, result=result, error=error)
+        channel.settled(settled)
+
+    def _make_room(self, channel: Channel) -> None:
+        """Let the calls go that waited for room, if there are some."""
+        if channel.window.has_waiting:
+            self._session.dispatch(channel, at_once=False)
 
     def _is_repeated(self, frame: bytes) -> bool:
         """Whether the same frame came before: a lease repeats what it does not know to be heard."""
@@ -134,9 +165,9 @@ class Collector:
         channel = session.channel(str(reply.number >> NUMBER_BITS))
         if channel is None:
             return None, 0
-        if reply.kind in (ReplyKind.DONE, ReplyKind.FAILED):
+        if reply.kind == ReplyKind.FAILED:
             call = channel.window.settle(reply.number)
-            return channel, 0 if call is None else self._deliver(channel, call, reply)
+            return channel, 0 if call is None else self._deliver_error(channel, call, reply)
         if reply.kind == ReplyKind.STARTED:
             call = channel.window.start(reply.number)
             if call is not None:
@@ -149,19 +180,16 @@ class Collector:
                 channel.functions.pop(call.function[0], None)
         return channel, 0
 
-    def _deliver(self, channel: Channel, call: PendingCall, reply: Reply) -> int:
+    def _deliver_error(self, channel: Channel, call: PendingCall, reply: Reply) -> int:
         counters = channel.counters
         channel.window.learn(call.function[0], reply.run_seconds, reply.cpu_seconds)
         elapsed = time.monotonic() - call.submitted_at
         counters.wait_seconds.append(max(0.0, elapsed - reply.run_seconds))
         counters.run_seconds.append(reply.run_seconds)
-        result, error = _outcome(reply)
-        if error is None:
-            counters.done += 1
-        else:
-            counters.failed += 1
+        counters.failed += 1
         call.payload = b""
-        return settle(channel, call.future, result=result, error=error)
+        _, error = _outcome(reply)
+        return settle(channel, call.future, error=error)
 
     def _break(self, reply: Reply) -> None:
         """An initializer failed: the executor is broken, as the standard library says."""
@@ -178,6 +206,10 @@ class Collector:
         )
         error.__cause__ = cause
         self._session.fail_all(channel, error)
+
+
+def _is_done_and_executor(reply: Reply) -> tuple[bool, int]:
+    return reply.kind == ReplyKind.DONE, reply.number >> NUMBER_BITS
 
 
 def _outcome(reply: Reply) -> tuple[Any, BaseException | None]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from distexec.client.calls import Batch, CallState, PendingCall
 from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
 from distexec.scheduling.run_times import RunTime, RunTimes
-from distexec.wire.records import CallFlag
+from distexec.wire.records import CallFlag, Reply
 
 #: Bytes of payload above which a call travels alone: its neighbours would wait for its transfer.
 ALONE_BYTES = 64 * 1024
@@ -72,6 +72,11 @@ class Window:
     def outstanding(self) -> int:
         """How many calls are not settled."""
         return self._waiting_count + len(self._sent)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether calls wait here."""
+        return self._waiting_count > 0
 
     @property
     def in_flight(self) -> int:
@@ -141,16 +146,19 @@ class Window:
         if most > 1 and not _travels_alone(first):
             while len(calls) < most and self._skip_cancelled():
                 call = self._waiting[0]
-                same = call.function[0] == first.function[0] and call.queue == first.queue
-                if not same or _travels_alone(call):
+                if (
+                    call.function[0] != first.function[0]
+                    or call.queue != first.queue
+                    or _travels_alone(call)
+                ):
                     break
                 calls.append(self._pop())
         entry = self._last_entry.get(first.queue, 0) + 1
         self._last_entry[first.queue] = entry
-        short = is_short(run_time)
+        added = CallFlag.SHORT if is_short(run_time) else 0
         for call in calls:
             call.state, call.entry, call.started = CallState.SENT, entry, False
-            call.flags = call.flags | CallFlag.SHORT if short else call.flags & ~CallFlag.SHORT
+            call.flags = call.flags & ~CallFlag.SHORT | added
             self._sent[call.number] = call
         self._entries[first.queue, entry] = calls
         return Batch(first.queue, entry, calls)
@@ -161,13 +169,27 @@ class Window:
         The reply may be to an earlier sending, of a lease that was given up: it is as good.
         """
         with self._lock:
-            call = self._sent.pop(number, None)
-            if call is not None:
-                call.state = CallState.SETTLED
-                self._leave_entry(call)
-            elif (call := self._again.get(number)) is not None:
-                self._drop(call, CallState.SETTLED)
-            return call
+            return self._settle(number)
+
+    def complete(self, replies: Iterable[Reply]) -> list[tuple[PendingCall, Reply]]:
+        """Settle the calls that returned, each with its reply, and learn how long they ran."""
+        ended: list[tuple[PendingCall, Reply]] = []
+        with self._lock:
+            for reply in replies:
+                call = self._settle(reply.number)
+                if call is not None:
+                    self._run_times.add(call.function[0], reply.run_seconds, reply.cpu_seconds)
+                    ended.append((call, reply))
+        return ended
+
+    def _settle(self, number: int) -> PendingCall | None:
+        call = self._sent.pop(number, None)
+        if call is not None:
+            call.state = CallState.SETTLED
+            self._leave_entry(call)
+        elif (call := self._again.get(number)) is not None:
+            self._drop(call, CallState.SETTLED)
+        return call
 
     def learn(self, function_id: bytes, run_seconds: float, cpu_seconds: float) -> None:
         """Remember how long a call of the function ran."""
