@@ -224,6 +224,7 @@ def test_modules_that_nodes_lack_are_shipped(tmp_path: Path) -> None:
         text=True,
         timeout=60,
         cwd="/",
+        env={**os.environ, "DISTEXEC_NO_WORKER_WARNING_SECONDS": "50"},
         check=False,
     )
 
