@@ -85,6 +85,10 @@ def _commands() -> None:
 @click.option("--slots", type=click.IntRange(min=1), help="Calls at a time.  [default: processors]")
 @click.option("--name", help="Unique in the cluster.  [default: made from host and process]")
 @click.option(
+    "--drain", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    help="At its end, let running calls go on for so long.  [default: 30]",
+)  # fmt: skip
+@click.option(
     "--log-level", type=click.Choice(_LOG_LEVELS, case_sensitive=False), default="info",
     show_default=True,
 )  # fmt: skip
@@ -93,9 +97,14 @@ def worker(
     queues: tuple[str, ...],
     slots: int | None,
     name: str | None,
+    drain: float | None,
     log_level: str,
 ) -> int:
-    """Run a node that serves QUEUES, until SIGTERM or Ctrl-C drains it; a second one kills it."""
+    """Run a node that serves QUEUES, until SIGTERM or Ctrl-C drains it; a second one kills it.
+
+    A node that drains takes nothing more, lets running calls end, and hands back the others, and
+    also those that run for longer than --drain.
+    """
     from distexec.engine import supervisor
 
     if name is not None and not all(map(_NAME.fullmatch, name.split("@", 1))):
@@ -104,7 +113,12 @@ def worker(
             param_hint="'--name'",
         )
     return supervisor.run(
-        url=_named(cluster), queues=queues, slots=slots, name=name, log_level=log_level.upper()
+        url=_named(cluster),
+        queues=queues,
+        slots=slots,
+        name=name,
+        drain=drain,
+        log_level=log_level.upper(),
     )
 
 

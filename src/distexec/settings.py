@@ -30,8 +30,11 @@ class Settings:
 
     #: A node says that it and its children live once in this time, with one command.
     beat_seconds: float = 1.0
-    #: Silence after which a node, with every lease it holds, counts as lost: five missed beats.
-    node_expiry_seconds: float = 5.0
+    #: Silence after which a node, with every lease it holds, counts as lost: four missed beats. Its
+    #: callers look twice a second, so that its calls run again within five seconds.
+    node_expiry_seconds: float = 4.0
+    #: A node that is told to end lets running calls go on for this long. Then they are handed back.
+    drain_seconds: float = 30.0
     #: Silence after which a caller counts as gone: its leases end.
     session_expiry_seconds: float = 20.0
     #: Lifetime of a vanished caller's keys on the server.

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ PATHS = [str(Path(distexec.__file__).parents[1]), str(Path(__file__).parents[1])
 class NodeProcess:
     """A node, started as its operator would: ``python -m distexec worker``."""
 
-    def __init__(self, cluster: "RealCluster", name: str, queues: str, slots: int) -> None:
+    def __init__(
+        self, cluster: "RealCluster", name: str, queues: str, slots: int, options: Sequence[str]
+    ) -> None:
         self.name, self._cluster = name, cluster
         self.log = cluster.folder / f"{name}-{len(cluster.started)}.log"
         command = [sys.executable, "-m", "distexec", "worker", "--cluster", cluster.server.url]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--queues", queues, "--slots", str(slots), "--name", name],
+                [*command, "--queues", queues, "--slots", str(slots), "--name", name, *options],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(PATHS),
@@ -78,9 +81,9 @@ class RealCluster:
         self.secret_text = secret.to_text(self.secret)
         self.started: list[NodeProcess] = []
 
-    def start(self, name: str, queues: str, slots: int = 1) -> NodeProcess:
+    def start(self, name: str, queues: str, slots: int = 1, *options: str) -> NodeProcess:
         """Start a node; `NodeProcess.is_there` tells when it serves."""
-        node = NodeProcess(self, name, queues, slots)
+        node = NodeProcess(self, name, queues, slots, options)
         self.started.append(node)
         return node
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import distexec
 from bad_inputs.servers import Server
 from cluster.rig import RealCluster
 from conftest import eventually
@@ -66,6 +67,20 @@ class FragileServer(Server):
             yield link
         finally:
             link.close()
+
+
+@contextlib.contextmanager
+def executor(
+    cluster: RealCluster, workers: int, **options: object
+) -> Iterator[distexec.DistributedExecutor]:
+    """A process pool on the cluster; a test that failed does not wait for its calls."""
+    made = distexec.ProcessPoolExecutor(workers, cluster=cluster.server.url, **options)
+    try:
+        yield made
+    except BaseException:
+        made.shutdown(wait=False, cancel_futures=True)
+        raise
+    made.shutdown()
 
 
 @contextlib.contextmanager

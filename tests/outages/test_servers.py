@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import distexec
 from cluster.rig import RealCluster
 from conftest import eventually
 from properties import calls
 from properties.conftest import Gate, gate, ledger
 
 from . import deeds
-from .rig import FragileServer, fragile_cluster
+from .rig import FragileServer, executor, fragile_cluster
 
 __all__ = ["gate", "ledger"]
 
@@ -109,8 +108,8 @@ def test_what_finished_while_the_server_was_away_does_not_run_again(
     server = cluster.server
     assert isinstance(server, FragileServer)
     caplog.set_level(logging.INFO, "distexec.client")
-    with distexec.ProcessPoolExecutor(2, cluster=server.url) as executor:
-        futures = [executor.submit(deeds.work, ledger, gate.path, n) for n in range(8)]
+    with executor(cluster, 2) as pool:
+        futures = [pool.submit(deeds.work, ledger, gate.path, n) for n in range(8)]
         eventually(lambda: len(started(ledger)) == 2)
         children = cluster.records()["n1"]["children"]
         eventually(lambda: not is_noticed_by_node(cluster))
@@ -120,7 +119,7 @@ def test_what_finished_while_the_server_was_away_does_not_run_again(
             eventually(lambda: ended(ledger) >= 2)
             eventually(lambda: "is away" in caplog.text)
             eventually(lambda: is_noticed_by_node(cluster))
-            submitted_meanwhile = executor.submit(deeds.work, ledger, gate.path, "late")
+            submitted_meanwhile = pool.submit(deeds.work, ledger, gate.path, "late")
 
         assert [future.result(timeout=25) for future in futures] == list(range(8))
         assert submitted_meanwhile.result(timeout=25) == "late"
@@ -153,8 +152,8 @@ def test_a_server_that_forgets_everything_loses_no_call(
     """Their caller holds every call: what ran may run once more, the rest runs once."""
     server = cluster.server
     assert isinstance(server, FragileServer)
-    with distexec.ProcessPoolExecutor(2, cluster=server.url) as executor:
-        futures = [executor.submit(deeds.work, ledger, gate.path, n) for n in range(8)]
+    with executor(cluster, 2) as pool:
+        futures = [pool.submit(deeds.work, ledger, gate.path, n) for n in range(8)]
         eventually(lambda: len(started(ledger)) == 2)
 
         with fault(server):
@@ -162,7 +161,7 @@ def test_a_server_that_forgets_everything_loses_no_call(
         gate.open()
 
         assert [future.result(timeout=25) for future in futures] == list(range(8))
-        assert executor.statistics().retried == 0
+        assert pool.statistics().retried == 0
     starts = started(ledger)
     assert len(starts) == 8
     assert sum(starts.values()) <= 10

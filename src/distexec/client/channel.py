@@ -77,6 +77,8 @@ class Channel:
         self.asked: dict[str, int] = {}
         self.woken: dict[str, tuple[float, int]] = {}
         self.warned = False
+        #: Leases whose process was gone at the last look.
+        self.missed: set[str] = set()
         #: When all calls without a worker were to be cancelled, if so.
         self.cancelling_since: float | None = None
         #: Whether the dispatcher was told that there is something to send.

@@ -160,7 +160,7 @@ class Collector:
             lost = json.loads(bytes(reply.payload))
             channel = session.channel(lost["executor"])
             if channel is not None:
-                session.bury(channel, lost["lease"], lost["story"])
+                session.bury(channel, lost["lease"], lost["story"], is_charged=lost["charged"])
             return channel, 0
         channel = session.channel(str(reply.number >> NUMBER_BITS))
         if channel is None:

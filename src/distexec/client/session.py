@@ -170,8 +170,13 @@ class Session:
                     continue
                 channel.window.take_back((queue, entry) for entry in recalled)
 
-    def bury(self, channel: Channel, lease: str, story: str) -> None:
-        """Send again what a dead lease held: what it ran is charged, and all of it runs alone."""
+    def bury(self, channel: Channel, lease: str, story: str, *, is_charged: bool = True) -> None:
+        """Send again what a dead lease held: what it ran is charged, and all of it runs alone.
+
+        Args:
+            is_charged: The lease died, and any call may be to blame; not if its node was told to
+                end.
+        """
         try:
             held = self.store.bury(channel.ref, lease)
         except (ClusterError, SessionUnknown) as error:
@@ -187,6 +192,8 @@ class Session:
             if calls:
                 logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)
             for call in calls:
+                if not is_charged:
+                    continue
                 call.flags |= CallFlag.SUSPECT
                 if call.started:
                     self._charge(channel, call, story)

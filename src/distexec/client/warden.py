@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from distexec.client.channel import Channel
 from distexec.client.mender import RETRY_SECONDS
 from distexec.errors import ClusterError, ClusterMismatch, DistexecError
-from distexec.store.port import NodeStatus, SessionUnknown
+from distexec.store.port import LeaseRecord, NodeStatus, SessionUnknown
 from distexec.wire import places
 from distexec.wire.records import WIRE_VERSION
 from distexec.wire.seal import Direction, Seal
@@ -130,18 +130,14 @@ class Warden:
                 session.dispatcher.withdraw(channel)
         if not busy:
             return
+        held = [session.store.leases(channel.ref) for channel in busy]
+        # Read after the leases: one that is new must not be looked for among older nodes.
         nodes = self.nodes()
-        for channel in busy:
-            leases = session.store.leases(channel.ref)
+        for channel, leases in zip(busy, held, strict=True):
             channel.leases = len(leases)
             channel.threads = sum(lease.threads for lease in leases)
             if nodes is not None and now > session.mender.judge_after:
-                for lease in leases:
-                    node = nodes.get(lease.node)
-                    story = _how_lost(lease.node, lease.pid, lease.admitted_at, node)
-                    if story is not None:
-                        session.bury(channel, lease.lease, story)
-                        channel.leases -= 1
+                self._judge(channel, leases, nodes)
             with channel.sending:
                 for queue in channel.window.queues():
                     session.dispatcher.ask(channel, queue, again=True)
@@ -151,6 +147,29 @@ class Warden:
                 channel.cancel_younger(0)
             if nodes is not None and not channel.leases:
                 self._warn_if_deserted(channel, nodes, now)
+
+    def _judge(self, channel: Channel, leases: list[LeaseRecord], nodes: dict[str, Node]) -> None:
+        """Give up the leases whose node is silent, and those whose process is gone.
+
+        The latter at the second look: their node has more to say about it, and is about to.
+        """
+        missed, channel.missed = channel.missed, set()
+        for lease in leases:
+            node = nodes.get(lease.node)
+            place = f"node {lease.node}, process {lease.pid}"
+            if not lease.node:
+                story = "the lease ended without answering for all that it held"
+            elif node is None:
+                story = f"{place}: the node fell silent"
+            elif lease.pid not in node.children and node.beat_at > lease.admitted_at:
+                story = f"{place}: the process is gone"
+            else:
+                continue
+            if (lease.node and node is None) or lease.lease in missed:
+                self._session.bury(channel, lease.lease, story)
+                channel.leases -= 1
+            else:
+                channel.missed.add(lease.lease)
 
     def nodes(self) -> dict[str, Node] | None:
         """The nodes that beat, by name; ``None`` where there are none to watch."""
@@ -253,14 +272,3 @@ class Warden:
                 self._local_slots[channel, queue] -= 1
                 if not self._local_slots[channel, queue]:
                     del self._local_slots[channel, queue]
-
-
-def _how_lost(name: str, pid: int, admitted_at: float, node: Node | None) -> str | None:
-    """How a lease was lost, if it was: its node is silent, or knows its process no more."""
-    if not name:
-        return "the lease ended without answering for all that it held"
-    if node is None:
-        return f"node {name}, process {pid}: the node fell silent"
-    if pid not in node.children and node.beat_at > admitted_at:
-        return f"node {name}, process {pid}: the process is gone"
-    return None

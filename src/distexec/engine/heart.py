@@ -79,6 +79,8 @@ class Heart:
         self._poller.register(self._wake_reader, select.POLLIN)
         self._next_beat = 0.0
         self._kill_at = float("inf")
+        #: Children that were killed because the node ends: what they ran is handed back.
+        self._evicted: set[int] = set()
         self._is_reachable = True
         self._is_heir = True
         self._stopping = False
@@ -99,7 +101,10 @@ class Heart:
             os.write(self._wake_writer, b"\0")
 
     def kill_children_after(self, seconds: float) -> None:
-        """Kill the children that still run after *seconds*. Safe in a signal handler."""
+        """Kill the children that still run after *seconds*. Safe in a signal handler.
+
+        Their calls are handed back: they run again elsewhere, and are not charged for it.
+        """
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
         self.beat_now()
 
@@ -137,7 +142,10 @@ class Heart:
             if time.monotonic() >= self._kill_at:
                 self._kill_children()
             self._wait()
-        with contextlib.suppress(Exception):  # What cannot be removed expires.
+        with contextlib.suppress(Exception):  # What cannot be said or removed expires.
+            self._evicted.update(self._children)
+            self._notice_dead()
+            self._report_dead(store)
             store.leave(self._name)
         store.close()
 
@@ -186,8 +194,11 @@ class Heart:
     def _report_dead(self, store: NodeStore) -> None:
         while self._dead:
             child = self._dead[0]
-            self._report_lost(store, child.pid, how_it_ended(child.exitcode))
+            evicted = child.pid in self._evicted
+            how = "ended with its node" if evicted else how_it_ended(child.exitcode)
+            self._report_lost(store, child.pid, how, is_charged=not evicted)
             self._dead.popleft()
+            self._evicted.discard(child.pid)
         self._on_death()
 
     def _report_strangers(self, store: NodeStore) -> None:
@@ -199,12 +210,19 @@ class Heart:
             self._report_lost(store, pid, "lost with its node")
         self._is_heir = False
 
-    def _report_lost(self, store: NodeStore, pid: int, how: str) -> None:
+    def _report_lost(
+        self, store: NodeStore, pid: int, how: str, *, is_charged: bool = True
+    ) -> None:
         seal = self._membership.seal
         story = f"node {self._name}, process {pid}, {how}"
         for ref, lease in store.leases_of(self._name, pid):
             logger.warning("Lease %s of %s is lost: %s", lease, ref.executor, story)
-            fields = {"executor": ref.executor, "lease": lease, "story": story}
+            fields = {
+                "executor": ref.executor,
+                "lease": lease,
+                "story": story,
+                "charged": is_charged,
+            }
             reply = Reply(0, ReplyKind.LEASE_LOST, 0, 0.0, 0.0, json.dumps(fields).encode())
             place = places.lost(ref.session)
             store.report(ref, seal.seal(Direction.REPLY, place, encode_replies([reply])))
@@ -221,6 +239,7 @@ class Heart:
 
     def _kill_children(self) -> None:
         self._kill_at = float("inf")
+        self._evicted.update(self._children)
         for pid in self._children:
             logger.warning("Process %d is killed: its calls outlasted the node's end", pid)
             with contextlib.suppress(ProcessLookupError):

@@ -26,13 +26,10 @@ from distexec.engine.membership import Membership
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a node's orderly end waits for running calls before their processes are killed.
-DRAIN_SECONDS: Final = 30.0
-
 #: Children forked in one go. Between two such steps those that are ready get their first lease.
 _FORKS_AT_ONCE: Final = 4
 
-#: Seconds between looks whether tasks of a host application wait for a slot.
+#: Seconds between looks whether tasks of a host application wait for a slot, or a child is busy.
 _LOOK_SECONDS: Final = 0.1
 
 _memberships: "weakref.WeakKeyDictionary[Celery, Membership]" = weakref.WeakKeyDictionary()
@@ -130,8 +127,9 @@ class Node(bootsteps.StartStopStep):
         processes, hub = self._processes, self._worker.hub
         processes._processes = 0  # Those that die now are not replaced.
         try:
-            while processes._cache:
-                self._replace_dead()
+            while _is_busy(processes):
+                # A child that was killed meanwhile says nothing that would wake the loop.
+                hub.call_later(_LOOK_SECONDS, lambda: None)
                 hub.run_once()
         except Exception as error:  # The broker is gone; billiard's way does without the loop.
             logger.warning("The node's end takes longer: %s", error)
@@ -141,6 +139,7 @@ class Node(bootsteps.StartStopStep):
                 os.kill(process.pid, signal.SIGKILL)
         for process in processes._pool:
             process.join()
+        processes._cache.clear()  # billiard would wait for the results of those that were killed.
         self._worker.pool.terminate()
 
     def drain(self) -> None:
@@ -148,7 +147,7 @@ class Node(bootsteps.StartStopStep):
         state.should_stop = 0  # type: ignore[assignment] # an exit code, or None
         self._flags.draining = True
         if not self._membership.is_guest:
-            self._heart.kill_children_after(DRAIN_SECONDS)
+            self._heart.kill_children_after(self._membership.settings.drain_seconds)
         self._heart.beat_now()
 
     # -- what the heart's thread asks --------------------------------------------------------------
@@ -243,6 +242,12 @@ class Node(bootsteps.StartStopStep):
         if not self._membership.is_guest:
             logs.keep_warnings()
             _close_inherited_sockets()
+
+
+def _is_busy(processes: Any) -> bool:
+    """Whether a child that lives has something to do."""
+    busy = {pid for job in list(processes._cache.values()) for pid in job.worker_pids()}
+    return any(process.pid in busy and process.exitcode is None for process in processes._pool)
 
 
 def _close_inherited_sockets() -> None:

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from distexec.engine import logs
@@ -82,6 +83,7 @@ def run(
     queues: Sequence[str] = (DEFAULT_QUEUE,),
     slots: int | None = None,
     name: str | None = None,
+    drain: float | None = None,
     log_level: int | str = logging.INFO,
 ) -> int:
     """Run a node of the cluster at *url* until it is told to stop; log to stderr.
@@ -92,6 +94,7 @@ def run(
         url: The cluster; ``None`` takes ``DISTEXEC_URL``.
         slots: How many calls run at a time; ``None`` is the number of processors.
         name: Unique in the cluster; ``None`` makes one from host and process.
+        drain: Seconds that running calls may go on when the node ends; ``None``: the settings'.
 
     Returns:
         The exit code.
@@ -102,6 +105,9 @@ def run(
     """
     logs.to_stderr(logging.getLevelName(log_level) if isinstance(log_level, str) else log_level)
     membership = Membership.of_environment(url, is_supervised=True)
+    if drain is not None:
+        settings = replace(membership.settings, drain_seconds=drain)
+        membership = replace(membership, settings=settings)
     host = socket.gethostname()
     name = name or f"node-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="distexec-") as folder:

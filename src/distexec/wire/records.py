@@ -55,7 +55,8 @@ class ReplyKind(enum.IntEnum):
     BROKEN = 6
     #: A logging record of a call. Number 0; payload: JSON.
     LOG = 7
-    #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story}``.
+    #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story,
+    #: charged}``.
     LEASE_LOST = 8
     #: From now on this lease takes one entry at a time, or several: it begins with one. Number: the
     #: executor's; payload: the lease.
