@@ -1,10 +1,10 @@
-from multiprocessing.pool import ThreadPool
+import distexec
 
 
 def square(n):
     return n * n
 
 
-pool = ThreadPool(2)
-print(pool.map(square, [1, 2]))
-pool.terminate()
+pool = distexec.ThreadPoolExecutor(2)
+print(list(pool.map(square, [1, 2])))
+pool.shutdown(wait=False, cancel_futures=True)

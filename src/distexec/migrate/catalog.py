@@ -62,7 +62,10 @@ _CANNOT_TRAVEL: Final = {
         multiprocessing.Pipe""",
     "thread": """threading.Thread threading.Timer multiprocessing.Process threading.current_thread
         subprocess.Popen asyncio.create_task asyncio.get_event_loop asyncio.new_event_loop
-        asyncio.get_running_loop""",
+        asyncio.get_running_loop concurrent.futures.Future asyncio.Future asyncio.ensure_future
+        asyncio.wrap_future""",
+    "weak": """weakref.ref weakref.proxy weakref.WeakValueDictionary weakref.WeakKeyDictionary
+        weakref.WeakSet weakref.WeakMethod weakref.finalize""",
     "socket": """socket.socket socket.create_connection socket.create_server
         ssl.create_default_context
         paramiko.SSHClient ftplib.FTP smtplib.SMTP smtplib.SMTP_SSL imaplib.IMAP4 imaplib.IMAP4_SSL
@@ -112,20 +115,48 @@ KINDS: Final = MappingProxyType(
 #: Kinds that carry a connection or a handle that pickling refuses or severs.
 RESOURCES: Final = _words(
     """lock queue thread socket file database client session model executor thread-local
-    contextvar generator coroutine"""
+    contextvar generator coroutine weak"""
 )
 
 #: Calls that make a fresh, plain container.
 CONTAINERS: Final = _words(
     """builtins.list builtins.dict builtins.set builtins.bytearray collections.defaultdict
-    collections.OrderedDict collections.Counter collections.deque collections.ChainMap"""
+    collections.OrderedDict collections.Counter collections.deque collections.ChainMap io.StringIO
+    io.BytesIO"""
 )
 
 #: Methods that change the object they are called on.
 MUTATORS: Final = _words(
     """append appendleft extend extendleft insert add update setdefault pop popitem popleft remove
     discard clear sort reverse difference_update intersection_update symmetric_difference_update
-    subtract move_to_end __setitem__ __delitem__"""
+    subtract move_to_end __setitem__ __delitem__ __setattr__ write writelines put put_nowait
+    set_result set_exception"""
+)
+
+#: Functions that change what they are given first.
+CHANGES_ITS_ARGUMENT: Final = _words(
+    """heapq.heappush heapq.heappop heapq.heapify heapq.heapreplace heapq.heappushpop random.shuffle
+    bisect.insort bisect.insort_left bisect.insort_right builtins.setattr builtins.delattr
+    builtins.next operator.setitem operator.delitem operator.iadd numpy.copyto numpy.put
+    numpy.place numpy.fill_diagonal numpy.random.shuffle"""
+)
+
+#: Decorators that remember results, in each process by itself.
+MEMORIZERS: Final = _words(
+    "functools.lru_cache functools.cache functools.cached_property cachetools.cached joblib.memory"
+)
+
+#: State of the process by name: the effect that a change of it is.
+PROCESS_STATE: Final = MappingProxyType(
+    {
+        "os.environ": "environment-write",
+        "sys.path": "global-write",
+        "sys.modules": "global-write",
+        "sys.argv": "global-write",
+        "sys.meta_path": "global-write",
+        "sys.stdout": "global-write",
+        "sys.stderr": "global-write",
+    }
 )
 
 #: Parameter and variable names that usually hold something that cannot travel.
@@ -165,8 +196,7 @@ CALL_EFFECTS: Final = MappingProxyType(
             "subprocess": """subprocess.run subprocess.Popen subprocess.call subprocess.check_call
                 subprocess.check_output os.system os.popen os.fork os.execv os.spawnv
                 docker.from_env subprocess.getoutput""",
-            "environment-write": """os.putenv os.unsetenv os.environ.update os.environ.setdefault
-                os.environ.pop""",
+            "environment-write": "os.putenv os.unsetenv",
             "directory-write": "os.chdir os.umask os.chroot",
             "environment-read": "os.getenv os.environ.get",
             "directory-read": "os.getcwd pathlib.Path.cwd",

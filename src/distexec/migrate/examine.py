@@ -7,10 +7,11 @@ from collections.abc import Callable
 from distexec.migrate.catalog import NEEDLES
 from distexec.migrate.comments import Comments
 from distexec.migrate.decide import Opinion, decide
-from distexec.migrate.effects import Effects
+from distexec.migrate.effects.chains import Effects
 from distexec.migrate.follow import Follower
 from distexec.migrate.options import Options
-from distexec.migrate.pool_methods import NoCounterpart, translate
+from distexec.migrate.pool_methods import UNREAD, translate
+from distexec.migrate.pool_results import NoCounterpart
 from distexec.migrate.pools import Reference, Site, survey
 from distexec.migrate.project import Module, Project
 from distexec.migrate.records import (
@@ -124,7 +125,7 @@ def _examine(
     if stuck:
         for opinion in opinions:
             if stuck & set(opinion.site.references):
-                opinion.verdict, opinion.note = Verdict.KEPT, "its class depends on a condition"
+                opinion.verdict, opinion.note = Verdict.KEPT, "its import cannot be changed"
                 rewritten.remove(opinion.site)
         rewriter = Rewriter(found, project, rewritten)
     plan = rewriter.plan()
@@ -174,18 +175,22 @@ def _translate(case: Case, translations: dict[Site, list[Edit]]) -> list[Finding
                 "executor",
             )
         ]
-    lazy = [s for s in case.life.submissions if s.method in ("imap", "imap_unordered")]
+    ends = [use for use in case.life.uses if use.detail == "terminate"]
     in_with = isinstance(site.module.names.parent.get(site.call), ast.withitem)
-    if lazy and in_with:
+    lazy = [s for s in case.life.submissions if s.method in UNREAD]
+    if lazy and (in_with or ends):
+        end = (
+            f"line {getattr(ends[0].node, 'lineno', 0)} ends the pool"
+            if ends
+            else (f"the with block of line {site.line} ends")
+        )
         return [
             case.finding(
                 TERMINATED,
                 lazy[0].call,
                 site.module,
-                f"the results of line {lazy[0].line} may be left unread when the with block of "
-                "line "
-                f"{site.line} ends",
-                Severity.INFORMS,
+                f"the results of line {lazy[0].line} may be left unread when {end}",
+                Severity.WARNS if ends else Severity.INFORMS,
             )
         ]
     return []

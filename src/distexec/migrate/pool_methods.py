@@ -3,41 +3,20 @@
 import ast
 
 from distexec.migrate.follow import Life, Submission, Use
+from distexec.migrate.pool_results import NoCounterpart, Results, the_only_get
 from distexec.migrate.pools import Site
 from distexec.migrate.project import Module
 from distexec.migrate.records import Edit
 
-_CONSUMERS = frozenset(
-    {
-        "list",
-        "tuple",
-        "set",
-        "frozenset",
-        "sorted",
-        "sum",
-        "max",
-        "min",
-        "any",
-        "all",
-        "enumerate",
-        "zip",
-        "dict",
-        "tqdm",
-        "Counter",
-        "iter",
-        "join",
-    }
-)
+#: Methods that return before their calls have run.
+UNREAD = ("imap", "imap_unordered", "apply_async", "map_async")
+_ENDINGS = {
+    "close": "shutdown(wait=False)",
+    "join": "shutdown()",
+    "terminate": "shutdown(wait=False, cancel_futures=True)",
+}
 _PARAMETERS = ("max_workers", "initializer", "initargs", "max_tasks_per_child")
 _RENAMED = {"processes": "max_workers", "maxtasksperchild": "max_tasks_per_child"}
-
-
-class NoCounterpart(Exception):
-    """A use of the pool that executors have nothing for."""
-
-    def __init__(self, node: ast.AST, module: Module, what: str) -> None:
-        super().__init__(what)
-        self.node, self.module, self.what = node, module, what
 
 
 def translate(site: Site, life: Life) -> list[Edit]:
@@ -85,56 +64,124 @@ def _submission(submission: Submission) -> list[Edit]:
         raise NoCounterpart(call, module, f"{method}()")
     if method in ("map", "imap", "imap_unordered") and len(call.args) in (2, 3):
         return _map(call, func, module, method)
-    if (
-        method == "apply"
-        and len(call.args) == 2
-        and isinstance(call.args[1], ast.Tuple)
-        and not call.keywords
-    ):
-        return _apply(call, func, call.args[1], module)
+    if method == "starmap" and len(call.args) in (2, 3):
+        return _starmap(call, func, module)
+    if method == "apply":
+        end = _insert(module.end(call), ".result()")
+        return [_rename(func, module, "submit"), *_unpacked(call, module), end]
+    if method == "apply_async":
+        edits = [_rename(func, module, "submit"), *_unpacked(call, module)]
+        return edits + Results(module).of(call)
+    if method == "map_async" and len(call.args) in (2, 3):
+        return _map_async(call, func, module)
     raise NoCounterpart(call, module, f"{method}()")
 
 
 def _map(call: ast.Call, func: ast.Attribute, module: Module, method: str) -> list[Edit]:
-    edits: list[Edit] = []
-    if any(keyword.arg != "chunksize" for keyword in call.keywords):
-        raise NoCounterpart(call, module, f"{method}() with these arguments")
-    if len(call.args) == 3:
-        edits.append(_insert(module.start(call.args[2]), "chunksize="))
+    edits = _chunked(call, module, method)
     if method == "map":
         edits += [_insert(module.start(call), "list("), _insert(module.end(call), ")")]
     else:
-        up = module.names.parent.get(call)
-        consumed = isinstance(up, ast.For | ast.comprehension) and up.iter is call
-        if isinstance(up, ast.Call):
-            callee = up.func.id if isinstance(up.func, ast.Name) else getattr(up.func, "attr", "")
-            consumed = callee in _CONSUMERS and call in up.args
-        if not consumed:
-            raise NoCounterpart(call, module, f"{method}() whose iterator is handed on")
+        if "next" in module.names.attributes:
+            raise NoCounterpart(call, module, "next() with a timeout on the iterator of imap()")
+        if _is_endless(call.args[1]):
+            raise NoCounterpart(call, module, "imap() over an iterable without end")
         edits.append(_rename(func, module, "map"))
     return edits
 
 
-def _apply(call: ast.Call, func: ast.Attribute, arguments: ast.Tuple, module: Module) -> list[Edit]:
+def _is_endless(iterable: ast.expr) -> bool:
+    """Whether all of it cannot be drawn before the first result, as an executor's map does."""
+    names = {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(iterable)}
+    return bool(names & {"count", "cycle"})
+
+
+def _chunked(call: ast.Call, module: Module, method: str) -> list[Edit]:
+    if any(keyword.arg != "chunksize" for keyword in call.keywords):
+        raise NoCounterpart(call, module, f"{method}() with these arguments")
+    chunksize = call.args[2:3]
+    return [_insert(module.start(argument), "chunksize=") for argument in chunksize]
+
+
+def _map_async(call: ast.Call, func: ast.Attribute, module: Module) -> list[Edit]:
+    edits = [*_chunked(call, module, "map_async"), _rename(func, module, "map")]
+    get = the_only_get(call, module)
+    value = module.start(get.func.value) if isinstance(get.func, ast.Attribute) else 0
+    end = module.end(get.func.value) if isinstance(get.func, ast.Attribute) else 0
+    return [*edits, _insert(value, "list("), Edit(end, module.end(get), ")")]
+
+
+def _starmap(call: ast.Call, func: ast.Attribute, module: Module) -> list[Edit]:
+    """The calls by ``submit``: tuples of any length, and no function but the user's own."""
+    function, inputs = call.args[0], call.args[1]
+    future = _unused_name(module, "call", "future", "result")
+    values = _unused_name(module, "args", "arguments", "values")
+    in_class = module.names.scope_at(call).kind == "class"
+    is_simple = isinstance(function, ast.Name | ast.Attribute | ast.Lambda)
+    if not future or not values or in_class or not is_simple:
+        raise NoCounterpart(call, module, "starmap() in this place")
+    if any(keyword.arg != "chunksize" for keyword in call.keywords):
+        raise NoCounterpart(call, module, "starmap() with these arguments")
+    between = module.source.text[module.end(function) : module.start(inputs)]
+    behind = module.source.text[module.end(inputs) : module.end(call)]
+    if "#" in between + behind:
+        raise NoCounterpart(call, module, "starmap() with a comment between its arguments")
+    tail = f", *{values}) for {values} in {module.text(inputs)}]]"
+    return [
+        _insert(module.start(call), f"[{future}.result() for {future} in ["),
+        _rename(func, module, "submit"),
+        Edit(module.end(function), module.end(call), tail),
+    ]
+
+
+def _unused_name(module: Module, *candidates: str) -> str:
+    return next((name for name in candidates if name not in module.names.uses), "")
+
+
+def _unpacked(call: ast.Call, module: Module) -> list[Edit]:
+    """``(f, (1, 2), {"a": 3})`` as ``(f, 1, 2, **{"a": 3})``."""
+    given: dict[str, ast.expr] = dict(zip(("func", "args", "kwds"), call.args, strict=False))
+    heads = {name: module.start(value) for name, value in given.items()}
+    for keyword in call.keywords:
+        if keyword.arg not in ("args", "kwds"):
+            raise NoCounterpart(call, module, f"{keyword.arg}= of {module.text(call.func)}()")
+        given[keyword.arg] = keyword.value
+        heads[keyword.arg] = module.start(keyword)
+    if "func" not in given or len(call.args) > 3:
+        raise NoCounterpart(call, module, f"{module.text(call.func)}() with these arguments")
+    edits: list[Edit] = []
+    if "args" in given:
+        edits += _spliced(given["args"], heads["args"], given["func"], call, module)
+    if "kwds" in given:
+        edits.append(Edit(heads["kwds"], module.start(given["kwds"]), "**"))
+    return edits
+
+
+def _spliced(
+    arguments: ast.expr, head: int, function: ast.expr, call: ast.Call, module: Module
+) -> list[Edit]:
     text = module.source.text
     start, end = module.start(arguments), module.end(arguments)
-    if text[start] != "(" or any(isinstance(e, ast.Starred) for e in arguments.elts):
-        raise NoCounterpart(call, module, "apply() with these arguments")
-    edits = [_rename(func, module, "submit"), _insert(module.end(call), ".result()")]
-    if not arguments.elts:
-        edits.append(Edit(module.end(call.args[0]), end, ""))
-        return edits
-    last = module.end(arguments.elts[-1])
+    is_display = isinstance(arguments, ast.Tuple | ast.List)
+    elements = arguments.elts if isinstance(arguments, ast.Tuple | ast.List) else []
+    if not is_display or text[start] not in "([":
+        simple = isinstance(arguments, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+        return [
+            Edit(head, start, "*" if simple else "*("),
+            *([] if simple else [_insert(end, ")")]),
+        ]
+    last = module.end(elements[-1]) if elements else start
     if "#" in text[last:end]:
-        raise NoCounterpart(call, module, "apply() with these arguments")
-    edits += [Edit(start, module.start(arguments.elts[0]), ""), Edit(last, end, "")]
-    return edits
+        raise NoCounterpart(call, module, "arguments with a comment behind them")
+    if not elements:
+        return [Edit(module.end(function), end, "")]
+    return [Edit(head, module.start(elements[0]), ""), Edit(last, end, "")]
 
 
 def _ending(use: Use) -> list[Edit]:
     call, module = use.node, use.module
     assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
-    new = {"close": "shutdown(wait=False)", "join": "shutdown()"}.get(use.detail)
+    new = _ENDINGS.get(use.detail)
     if new is None or call.args or call.keywords:
         raise NoCounterpart(call, module, f"{use.detail}()")
     end = module.end(call)

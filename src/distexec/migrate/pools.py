@@ -82,6 +82,9 @@ def survey(module: Module, project: Project) -> Survey:
         for use in module.names.names_of(name, scope):
             if isinstance(use.ctx, ast.Load):
                 _add(found, project, use, name, scope)
+        if scope.kind == "class":
+            for member in _members(name, scope, module):
+                _add_member(found, project, member, scope)
     found.stars = [
         star for star in module.names.star_imports if star.module == _FUTURES and not star.level
     ]
@@ -125,6 +128,36 @@ def _add(found: Survey, project: Project, use: ast.Name, root: str, home: Scope 
         role = "stay"
     executors = tuple(name for name in known if name in EXECUTORS)
     found.references.append(Reference(node, target, role, root, home, executors))
+
+
+def _members(name: str, scope: Scope, module: Module) -> list[ast.Attribute]:
+    """``self.name`` and ``Class.name``, for what the body of a class imports."""
+    own = scope.node
+    return [
+        node
+        for node in module.names.attributes.get(name, ())
+        if isinstance(node.value, ast.Name)
+        and isinstance(own, ast.ClassDef)
+        and (
+            node.value.id == own.name
+            or (node.value.id in ("self", "cls") and module.names.enclosing_class(node) is own)
+        )
+    ]
+
+
+def _add_member(found: Survey, project: Project, member: ast.Attribute, scope: Scope) -> None:
+    bindings = found.imports[member.attr, scope]
+    names = {canonical(n) for b in bindings for n in project.through_tree(b.target)}
+    node = member
+    while not any(name in EXECUTORS or _mirrored(name) for name in names):
+        up = found.module.names.parent.get(node)
+        if not isinstance(up, ast.Attribute):
+            break
+        node, names = up, {canonical(f"{name}.{up.attr}") for name in names}
+    executors = tuple(sorted(name for name in names if name in EXECUTORS))
+    target = executors[0] if executors else min(names)
+    role = _role(node, found.module) if executors else "neutral" if _mirrored(target) else "stay"
+    found.references.append(Reference(node, target, role, member.attr, scope, executors))
 
 
 def _mirrored(name: str) -> bool:

@@ -62,6 +62,10 @@ class _Group:
         )
 
 
+def _is_in_class(group: _Group) -> bool:
+    return group.home is not None and group.home.kind == "class"
+
+
 class Rewriter:
     """Plans the edits of one module."""
 
@@ -88,12 +92,17 @@ class Rewriter:
         self._added: set[tuple[int, str]] = set()
 
     def stuck(self) -> set[Reference]:
-        """References that need two names at once: conditional imports that cannot go whole."""
+        """References whose import cannot go whole, and that a second import would not help.
+
+        They need two names at once, after conditional imports, or their import is in the body of a
+        class, where an import of ours would not be seen by the methods.
+        """
         return {
             reference
             for group in self.groups
             for reference in group.moving
-            if len(reference.targets) > 1 and not (group.can_swap and self._all_named(group))
+            if (len(reference.targets) > 1 or _is_in_class(group))
+            and not (group.can_swap and self._all_named(group))
         }
 
     def _all_named(self, group: _Group) -> bool:

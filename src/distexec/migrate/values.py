@@ -333,6 +333,10 @@ class Values:
             owner = self.owner_of(node.value, module)
             if owner is not None:
                 found = self.project.method(owner, node.attr)
+        elif found is None and isinstance(node, ast.Name):
+            owner = self.owner_of(node, module)
+            if owner is not None:
+                found = self.project.method(owner, "__call__")
         return found
 
     def pickles_itself(self, definition: Definition) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from distexec.migrate.catalog import canonical
-from distexec.migrate.effects import Effect, Effects
+from distexec.migrate.effects.chains import Effects
+from distexec.migrate.effects.effect import Effect
 from distexec.migrate.follow import Life, Submission
 from distexec.migrate.pools import Site
 from distexec.migrate.project import Definition, Module, Project, alternatives
@@ -91,9 +92,16 @@ class Case:
                 yield from self._targets(submission, bindings[0].value, arguments, hops + 1)
                 return
         definition = self.values.callee(function, module)
-        receiver = None
-        if isinstance(function, ast.Attribute) and not self._is_module_level(
-            function, module, definition
+        receiver: ast.expr | None = None
+        if definition is None or isinstance(definition.node, ast.ClassDef):
+            owner = self.values.owner_of(function, module)
+            call = self.project.method(owner, "__call__") if owner is not None else None
+            if call is not None:
+                definition, receiver = call, function
+        if (
+            receiver is None
+            and isinstance(function, ast.Attribute)
+            and not self._is_module_level(function, module, definition)
         ):
             receiver = function.value
         yield Target(submission, function, arguments, definition, dotted, receiver)

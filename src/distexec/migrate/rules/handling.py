@@ -78,7 +78,7 @@ NO_COUNTERPART = Rule(
     "no-counterpart",
     _B,
     "uses a method of multiprocessing pools that executors do not have",
-    "Use submit and map by hand: starmap(f, xs) is [pool.submit(f, *x) for x in xs].",
+    "Use submit, map and add_done_callback by hand.",
 )
 BY_NAME = Rule(
     "DX411",

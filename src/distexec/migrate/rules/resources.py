@@ -96,6 +96,13 @@ MANAGER = Rule(
     "uses a multiprocessing.Manager proxy, whose address is local",
     "It works on one machine only; use a server that all machines reach.",
 )
+WEAK = Rule(
+    "DX217",
+    "weak-reference",
+    _B,
+    "uses a weak reference, which cannot be pickled",
+    "Pass the object itself, or what the function needs of it.",
+)
 RULES = (
     LOCK,
     QUEUE,
@@ -113,6 +120,7 @@ RULES = (
     OPAQUE_SELF,
     SESSION,
     MANAGER,
+    WEAK,
 )
 
 _BY_KIND = {
@@ -129,6 +137,7 @@ _BY_KIND = {
     "model": MODEL,
     "executor": EXECUTOR,
     "manager": MANAGER,
+    "weak": WEAK,
 }
 #: Made again when a worker imports the module, so a global one is each worker's own.
 _REMADE = {"database", "client", "session", "model", "socket", "file"}

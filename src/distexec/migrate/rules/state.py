@@ -4,12 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from distexec.migrate.catalog import MUTATORS
-from distexec.migrate.effects import Effect
+from distexec.migrate.effects.effect import Effect
 from distexec.migrate.project import root_name
 from distexec.migrate.records import Finding, Severity
+from distexec.migrate.rules.arguments import arguments_for, default_of, is_fresh, used_after
 from distexec.migrate.rules.base import Case, Rule, Target
 from distexec.migrate.rules.handling import initializer_of
-from distexec.migrate.scopes import Names
 
 _B, _W = Severity.BLOCKS, Severity.WARNS
 _RETURN = "Return the value from the function and combine the results where you read the futures."
@@ -75,6 +75,13 @@ MAYBE = Rule(
     "calls a changing method on a shared object of unknown type",
     "If the object is shared state, return the change instead; if not, ignore this code here.",
 )
+POLLS = Rule(
+    "DX112",
+    "polled-flag",
+    _B,
+    "waits in a loop for a variable that another function changes; the worker's copy never changes",
+    "Cancel the future, or use a flag that the worker can see: a file, a key of a server.",
+)
 RULES = (
     CLOSURE,
     GLOBAL,
@@ -87,6 +94,7 @@ RULES = (
     INITIALIZER,
     READS,
     MAYBE,
+    POLLS,
 )
 
 #: Calls away from the submitted function at which a write is more often a cache than a result.
@@ -122,6 +130,15 @@ def check(case: Case) -> Iterator[Finding]:
             yield case.at_effect(
                 LAZY, target, effect, f"fills the global {effect.subject!r} on first use"
             )
+        elif effect.kind == "remembers":
+            what = f"remembers results by {effect.subject!r}, in each worker for itself"
+            asked = effect.module.names.attributes.keys() & {"cache_info", "cache_clear"}
+            yield case.at_effect(LAZY, target, effect, what, _W if asked else Severity.INFORMS)
+        elif effect.kind == "polls":
+            what = (
+                f"looks again and again at {effect.subject!r}, which line {effect.elsewhere} sets"
+            )
+            yield case.at_effect(POLLS, target, effect, what, _W if effect.in_doubt else None)
         elif effect.kind == "argument-write":
             yield from _argument(case, target, effect)
 
@@ -151,9 +168,11 @@ def _bound_mutator(case: Case, target: Target) -> Iterator[Finding]:
 
 
 def _argument(case: Case, target: Target, effect: Effect) -> Iterator[Finding]:
-    argument = argument_for(target, effect.parameter)
     what = f"changes its argument {effect.subject!r}"
-    if argument is not None:
+    arguments = list(arguments_for(target, effect.parameter))
+    if not arguments and isinstance(default_of(target, effect.parameter), ast.Constant):
+        return  # None, most often, and a new object in the function
+    for argument in arguments:
         used = used_after(target, argument)
         values = case.values.of(argument, target.submission.module)
         in_doubt = effect.in_doubt and not any(value.kind == "container" for value in values)
@@ -161,59 +180,10 @@ def _argument(case: Case, target: Target, effect: Effect) -> Iterator[Finding]:
             what += f", and line {used.lineno} uses it afterwards"
             yield case.at_effect(ARGUMENT, target, effect, what)
             return
-        if not isinstance(root_name(argument), ast.Name):
-            # A fresh object, made for this call: nobody else can see the change.
+        if is_fresh(argument, target.submission.module, case.project):
+            # Made for this call: nobody else can see the change.
             return
     yield case.at_effect(MAYBE_ARGUMENT, target, effect, what)
-
-
-def argument_for(target: Target, parameter: str) -> ast.expr | None:
-    """The expression that *parameter* gets at the submission."""
-    definition = target.definition
-    if definition is None or isinstance(definition.node, ast.ClassDef):
-        return None
-    arguments = definition.node.args
-    names = [arg.arg for arg in [*arguments.posonlyargs, *arguments.args]]
-    if target.receiver is not None and definition.owner is not None:
-        names = names[1:]
-    for keyword in target.submission.call.keywords:
-        if keyword.arg == parameter:
-            return keyword.value
-    position = names.index(parameter) if parameter in names else len(names)
-    return target.arguments[position] if position < len(target.arguments) else None
-
-
-def used_after(target: Target, argument: ast.expr) -> ast.Name | None:
-    """A use of the argument, or of what it was taken from, behind the submission."""
-    module = target.submission.module
-    root = root_name(argument)
-    if root is None:
-        return None
-    scope = module.names.scope_at(root)
-    home = scope.lookup(root.id)
-    if home is None:
-        return None
-    last = getattr(module.names.statement(target.submission.call), "end_lineno", 0) or 0
-    for binding in home.bindings.get(root.id, ()):
-        if binding.kind == "for" and binding.value is not None:
-            if isinstance(binding.node, ast.For | ast.AsyncFor):
-                last = max(last, binding.node.end_lineno or 0)
-            inner = root_name(binding.value)
-            if inner is not None and inner.id != root.id:
-                found = _use_behind(module.names, inner, last)
-                if found is not None:
-                    return found
-            return None
-    return _use_behind(module.names, root, last)
-
-
-def _use_behind(names: Names, root: ast.Name, last: int) -> ast.Name | None:
-    home = names.scope_at(root).lookup(root.id)
-    if home is None:
-        return None
-    uses = [use for use in names.names_of(root.id, home) if isinstance(use.ctx, ast.Load)]
-    later = [use for use in uses if use.lineno > last]
-    return min(later, key=lambda use: use.lineno) if later else None
 
 
 def _reads(case: Case, target: Target, effect: Effect, filled: set[str]) -> Iterator[Finding]:
