@@ -1,4 +1,4 @@
-"""Notebooks: where functions live in ``__main__``, change from cell to cell, and nobody shuts down."""
+"""Notebooks: functions live in ``__main__``, change from cell to cell, and nobody shuts down."""
 
 import json
 import os
