@@ -13,6 +13,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from distexec.errors import ClusterError, ClusterRefused, ClusterUnavailable
 from distexec.settings import Settings
 from distexec.store.endpoint import SOCKET, TCP, TLS, Endpoint
+from distexec.store.resp import Wire
 
 Command = tuple[Any, ...]
 
@@ -73,6 +74,7 @@ class Link:
         self._patience = settings.connect_seconds
         self._connection = _connection(endpoint, settings)
         self._lock = threading.Lock()
+        self._wire: Wire
         self._is_open = False
         #: How many times the connection was opened.
         self.opened = 0
@@ -153,21 +155,18 @@ class Link:
             self._fail(error)
 
     def _exchange(self, commands: Sequence[Command], patience: float) -> list[Any]:
-        connection = self._connection
         try:
             if not self._is_open:
-                connection.connect()
+                self._connection.connect()
+                self._wire = Wire(self._connection._sock)
                 self._is_open = True
                 self.opened += 1
-            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            wire = self._wire
+            wire.send(commands)
             answers: list[Any] = []
             for _ in commands:
                 try:
-                    answers.append(
-                        connection.read_response(disable_decoding=True, timeout=patience)
-                        if patience != self._patience
-                        else connection.read_response(disable_decoding=True)
-                    )
+                    answers.append(wire.read(patience))
                 except redis_errors.NoScriptError as error:
                     answers.append(_NoScript(str(error)))
                 except (*_PASSING, *_REFUSING):
