@@ -239,9 +239,11 @@ def _describe(name: str, frame: bytes, seal: "Seal | None") -> str:
         if seal is None:
             return f"signed with secret {json.loads(public)['key']}, and none is known here"
         record = json.loads(bytes(seal.open(Direction.CONTROL, places.node(name), sealed)))
+        refused = record.get("refused", 0)
         return (
             f"{record['state']}, {record['slots']} slots for {', '.join(record['queues'])}; "
             f"Python {record['python']}, distexec {record['version']}, process {record['pid']}"
+            + (f"; put {refused} foreign frames or messages aside" if refused else "")
         )
     except FrameRejected as error:
         return f"its record is refused ({error})"

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: Seconds that the slots of a remote cluster are taken for known, before it is asked again.
 SLOTS_KNOWN_SECONDS = 1.0
 
+#: Seconds after which a node that was told to grow has done so, unless the order was lost.
+GROWN_SECONDS = 1.0
+
 #: Seconds that an idle slot of this process serves its own executors.
 NESTED_LINGER_SECONDS = 0.05
 
@@ -104,11 +107,15 @@ class RemoteCluster:
 
     def slots(self, queue: str) -> int:
         from distexec.client.warden import read_node
+        from distexec.store.port import KeyDamaged
 
         now = time.monotonic()
         if self._store is not None and now - self._slots_asked > SLOTS_KNOWN_SECONDS:
             self._slots_asked = now
-            nodes = [read_node(status, self.seal) for status in self._store.nodes()]
+            try:
+                nodes = [read_node(status, self.seal) for status in self._store.nodes()]
+            except KeyDamaged:
+                return self._slots  # The nodes mend their list within a second.
             slots = sum(node.slots for node in nodes if node and queue in node.queues)
             self._slots = max(1, slots)
         return self._slots
@@ -158,6 +165,7 @@ class EmbeddedCluster(RemoteCluster):
     def __init__(self, local: "LocalCluster", settings: Settings, *, shared: bool) -> None:
         super().__init__(local.endpoint, Seal(local.secret), settings)
         self._local, self._shared = local, shared
+        self._ordered_at = time.monotonic()
         self._growing = threading.Lock()
 
     def open(self, session: str) -> "CallerStore":
@@ -172,15 +180,22 @@ class EmbeddedCluster(RemoteCluster):
             raise
 
     def grow(self, slots: int) -> None:
-        if slots > self._local.slots:
+        now = time.monotonic()
+        again = now - self._ordered_at > GROWN_SECONDS and self._is_small()
+        if slots > self._local.slots or again:
+            self._ordered_at = now
             thread = threading.Thread(
-                target=self._grow, args=(slots,), name="distexec-grow", daemon=True
+                target=self._grow, args=(slots, again), name="distexec-grow", daemon=True
             )
             thread.start()
 
-    def _grow(self, slots: int) -> None:
+    def _is_small(self) -> bool:
+        """Whether the node has fewer slots than were ordered: orders are lost with the server."""
+        return super().slots(self._local.queues[0]) < self._local.slots
+
+    def _grow(self, slots: int, again: bool) -> None:
         try:
-            self._local.grow(slots)
+            self._local.grow(slots, again=again)
         except ClusterError as error:
             logger.info("The embedded cluster did not grow to %d slots: %s", slots, error)
 

@@ -86,8 +86,7 @@ class Collector:
                 body = session.seal.open(Direction.REPLY, places.lost(session.name), frame)
             replies = decode_replies(body)
         except DistexecError as error:
-            session.rejected_frames += 1
-            logger.warning("A reply frame is put aside: %s", error)
+            session.refusals.note("A reply frame", error)
             return
         if any(reply.kind == ReplyKind.LOG for reply in replies) and self._is_repeated(frame):
             replies = [reply for reply in replies if reply.kind != ReplyKind.LOG]

@@ -216,6 +216,7 @@ class Dispatcher:
                 channel.spec.limit,
                 places.PYTHON,
                 WIRE_VERSION,
+                self._session.server_time,
                 channel.spec.name,
                 _caller(),
                 channel.window.outstanding,

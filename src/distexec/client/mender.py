@@ -63,6 +63,7 @@ class Mender:
         try:
             if not self._is_forgotten:
                 session.store.beat([channel.ref for channel in session.channels()])
+                session.repair()
             else:
                 session.restart()
         except (ClusterError, SessionUnknown) as error:

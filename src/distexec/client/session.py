@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from distexec.client.callbacks import CallbackRunner
@@ -20,6 +21,7 @@ from distexec.errors import ClusterError, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
 from distexec.wire import places
 from distexec.wire.records import CallFlag, ExecutorSpec
+from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction
 from distexec.wire.values import pack_result
 
@@ -42,12 +44,16 @@ class Session:
         self.name = secrets.token_hex(8)
         self.seal, self.settings = cluster.seal, cluster.settings
         self.callbacks = CallbackRunner()
-        #: Frames that were not signed for this session.
-        self.rejected_frames = 0
+        #: What was found on the server and is not of this cluster, or not for this session.
+        self.refusals = Refusals()
         self.store = cluster.open(self.name)
         self._lock = threading.Lock()
         self._channels: dict[str, Channel] = {}
         self._retired: list[Channel] = []
+        #: Channels whose keys were lost: everything that they sent is to be sent again.
+        self._lost: set[Channel] = set()
+        #: The server's clock at the time zero of ours.
+        self._clock_offset = 0.0
         self._executors = itertools.count(1)
         self._closed = False
         self.mender = Mender(self)
@@ -55,7 +61,7 @@ class Session:
         self.dispatcher = Dispatcher(self, self.warden.look_after)
         self._collector = Collector(self)
         try:
-            self.store.open()
+            self.set_clock(self.store.open())
             self.warden.check_nodes()
         except BaseException:
             with contextlib.suppress(ClusterError):  # Most likely the same one again.
@@ -137,6 +143,15 @@ class Session:
         """Wait for the threads of a session that has closed."""
         if self._closed:
             self.dispatcher.stop()
+
+    def set_clock(self, server_time: float) -> None:
+        """Note what the server's clock shows now, in seconds."""
+        self._clock_offset = server_time - time.monotonic()
+
+    @property
+    def server_time(self) -> float:
+        """What the server's clock shows, as far as we know; in seconds."""
+        return time.monotonic() + self._clock_offset
 
     # The ring.
 
@@ -257,17 +272,8 @@ class Session:
         for channel in lost:
             # What is left of it belongs to another past: nothing of that may be heard.
             self.store.close_executor(channel.ref)
-        self.store.open()
-        again = 0
-        for channel in lost:
-            with channel.sending:
-                channel.outgoing.clear()
-                channel.functions.clear()
-                channel.asked.clear()
-                channel.leases = 0
-                self.put_spec(channel)
-                again += len(channel.window.take_back(channel.window.entries()))
-            self.dispatch(channel, at_once=False)
+        self.set_clock(self.store.open())
+        again = sum(map(self._begin_anew, lost))
         # It was emptied, or this process slept for longer than its keys live.
         logger.warning(
             "The server of %s had forgotten this session, and %s: %d calls are sent again",
@@ -275,3 +281,36 @@ class Session:
             f"{len(lost)} of its executors" if lost else "none of its executors",
             again,
         )
+
+    def repair(self) -> None:
+        """Replace what others wrote over; what was lost with it is sent again.
+
+        Raises:
+            ClusterError: The server does not answer.
+        """
+        damage = self.store.audit([channel.ref for channel in self.channels()])
+        for line in damage.keys:
+            self.refusals.note("A key of this session", line)
+        for channel in self.channels():
+            if channel.ref in damage.functions:
+                channel.functions.clear()
+            if channel.ref not in damage.rebuild:
+                continue
+            try:
+                self.store.close_executor(channel.ref)  # What is left of it would run beside it.
+                self._begin_anew(channel)
+            except ClusterError:
+                self.mender.lost_server(SessionUnknown(self.name))  # So that it is not forgotten.
+                raise
+
+    def _begin_anew(self, channel: Channel) -> int:
+        """Make an executor known again, and send all of it again; return how many calls."""
+        with channel.sending:
+            channel.outgoing.clear()
+            channel.functions.clear()
+            channel.asked.clear()
+            channel.leases = 0
+            self.put_spec(channel)
+            again = len(channel.window.take_back(channel.window.entries()))
+        self.dispatch(channel, at_once=False)
+        return again

@@ -25,6 +25,9 @@ class Statistics:
     returned: int = 0
     #: Times that a call was repeated since its worker was lost.
     retried: int = 0
+    #: What this process found on the server and put aside: frames and keys that are not of this
+    #: cluster, or not for this session.
+    refused: int = 0
     #: Slots that serve the executor now.
     leases: int = 0
     #: Queues that unsettled calls are for.
@@ -53,6 +56,7 @@ def statistics_of(channel: Channel | None) -> Statistics:
         cancelled=counters.cancelled,
         returned=counters.returned,
         retried=counters.retried,
+        refused=channel.session.refusals.count,
         leases=channel.leases,
         queues=tuple(sorted(channel.window.queues())),
         wait_p50=_quantile(waits, 0.5),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from distexec.client.channel import Channel
 from distexec.client.mender import RETRY_SECONDS
 from distexec.errors import ClusterError, ClusterMismatch, DistexecError
-from distexec.store.port import LeaseRecord, NodeStatus, SessionUnknown
+from distexec.store.port import KeyDamaged, LeaseRecord, NodeStatus, SessionUnknown
 from distexec.wire import places
 from distexec.wire.records import WIRE_VERSION
 from distexec.wire.seal import Direction, Seal
@@ -35,14 +35,16 @@ class Node:
     """What a node says of itself."""
 
     name: str
-    host: str
-    python: str
-    wire: int
+    #: Nothing is said in a record that cannot be read.
+    host: str = ""
+    python: str = ""
+    wire: int = 0
     #: Identifies the secret that it signs with.
-    key: str
+    key: str = ""
     #: The server's clock at the last beat.
-    beat_at: float
-    #: Nothing more is known of nodes with a foreign secret.
+    beat_at: float = 0.0
+    #: Whether it signed what follows with our secret.
+    is_known: bool = False
     queues: tuple[str, ...] = ()
     slots: int = 0
     children: frozenset[int] = frozenset()
@@ -69,6 +71,7 @@ def read_node(status: NodeStatus, seal: Seal) -> Node | None:
         return node
     return replace(
         node,
+        is_known=True,
         queues=tuple(inner["queues"]),
         slots=int(inner["slots"]),
         children=frozenset(inner["children"]),
@@ -83,6 +86,8 @@ class Warden:
         self._beat_due = 0.0
         #: Set by the collector when it hands a callback over.
         self.callbacks_waiting = False
+        #: Since when a node's record cannot be read: it gets as long as a silent one.
+        self._unknown_since: dict[str, float] = {}
         #: Slots of this process that serve its own executors, by channel and queue.
         self._local_slots: dict[tuple[Channel, str], int] = {}
         self._lock = threading.Lock()
@@ -120,7 +125,8 @@ class Warden:
     def _beat(self, now: float) -> None:
         session = self._session
         channels = session.channels()
-        session.store.beat([channel.ref for channel in channels])
+        session.set_clock(session.store.beat([channel.ref for channel in channels]))
+        session.repair()
         session.mender.find_lost()
         busy = []
         for channel in channels:
@@ -156,6 +162,10 @@ class Warden:
         missed, channel.missed = channel.missed, set()
         for lease in leases:
             node = nodes.get(lease.node)
+            if node is not None and not node.is_known:
+                if self._may_return(node, time.monotonic()):
+                    continue
+                node = None
             place = f"node {lease.node}, process {lease.pid}"
             if not lease.node:
                 story = "the lease ended without answering for all that it held"
@@ -175,9 +185,31 @@ class Warden:
         """The nodes that beat, by name; ``None`` where there are none to watch."""
         if not self._session.cluster.has_nodes:
             return None
-        seal = self._session.seal
-        found = (read_node(status, seal) for status in self._session.store.nodes())
-        return {node.name: node for node in found if node is not None}
+        session = self._session
+        try:
+            statuses = session.store.nodes()
+        except KeyDamaged as error:
+            session.refusals.note("The list of nodes", error)
+            return None
+        found = {}
+        for status in statuses:
+            node = read_node(status, session.seal)
+            if node is None:
+                node = Node(name=status.name)
+                if node.name not in self._unknown_since:
+                    session.refusals.note("A node's record", f"that of {node.name!r} is none")
+            if not node.is_known:
+                # Whose it is, and whether it lives, cannot be read. It writes another one soon.
+                self._unknown_since.setdefault(node.name, time.monotonic())
+            else:
+                self._unknown_since.pop(node.name, None)
+            found[node.name] = node
+        return found
+
+    def _may_return(self, node: Node, now: float) -> bool:
+        """Whether a node whose record cannot be read has time left to write a better one."""
+        since = self._unknown_since.get(node.name, now)
+        return now - since < self._session.settings.node_expiry_seconds
 
     def check_nodes(self) -> None:
         """Refuse a cluster none of whose nodes fits this caller.
@@ -194,11 +226,13 @@ class Warden:
     def _misfit(self, node: Node) -> str | None:
         """Why *node* and this caller do not fit; ``None`` if they do."""
         ours = f"this caller has %s, node {node.name!r} on {node.host} has %s"
+        if not node.key:
+            return None
         if node.python != places.PYTHON:
             return ours % (f"Python {places.PYTHON}", node.python)
         if node.wire != WIRE_VERSION:
             return ours % (f"wire version {WIRE_VERSION}", node.wire)
-        if node.key != self._session.seal.key_id.hex() and not node.queues:
+        if not node.is_known and node.key != self._session.seal.key_id.hex():
             return (
                 f"this caller signs with the secret {self._session.seal.key_id.hex()}, "
                 f"node {node.name!r} on {node.host} with {node.key}: give both the same "
@@ -209,7 +243,8 @@ class Warden:
     def _warn_if_deserted(self, channel: Channel, nodes: dict[str, Node], now: float) -> None:
         """Tell once that nobody serves a queue that calls wait for; fail them if nobody can."""
         misfits = [self._misfit(node) for node in nodes.values()]
-        if misfits and all(misfits):
+        unknown = [node for node in nodes.values() if not node.is_known]
+        if misfits and all(misfits) and not any(self._may_return(node, now) for node in unknown):
             error = ClusterMismatch("; ".join(misfit for misfit in misfits if misfit))
             self._session.fail_all(channel, error)
             return

@@ -2,13 +2,15 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty
 from typing import Any
 
 from celery import bootsteps
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
+
+from distexec.engine import flags
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def _dropping(read: Callable[..., Any]) -> Callable[..., Any]:
             return read(**options)
         except _NO_ENVELOPE as error:
             # The server has removed it from the queue already.
-            logger.warning("A malformed message is dropped: %r", error)
+            flags.refusals.note("A malformed message", repr(error))
             raise Empty from error  # Understood by kombu's loop: nothing to deliver.
 
     return read_or_drop
@@ -59,6 +61,16 @@ class NodeConsumer(Consumer):
         )
         return super().ensure_connected(connection)
 
+    def connect(self) -> Any:
+        """Connect, and remove what would make each command of kombu's fail.
+
+        Celery reconnects after such an error; without this it would for ever.
+        """
+        connection = super().connect()
+        for found in _remove_damaged(connection.default_channel, self.app.amqp.queues.consume_from):
+            flags.refusals.note("A key of the queue", found)
+        return connection
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Wrap Celery's handler, which trusts that a body is a triple and a header a string."""
         handle = super().create_task_handler(*args, **kwargs)
@@ -68,7 +80,29 @@ class NodeConsumer(Consumer):
             try:
                 handle(message)
             except _NO_TASK as error:
-                logger.warning("A malformed message is rejected: %r", error)
+                flags.refusals.note("A malformed task", repr(error))
                 message.reject_log_error(logger, consumer.connection_errors)
 
         return handle_or_reject
+
+
+def _remove_damaged(channel: Any, queues: Mapping[str, Any]) -> Iterator[str]:
+    """Remove the keys of kombu's that have another type than it gave them; tell which."""
+    if not hasattr(channel, "unacked_index_key"):
+        return  # Not Redis.
+    kinds = {
+        channel.unacked_key: "hash",
+        channel.unacked_index_key: "zset",
+        channel.unacked_mutex_key: "string",
+    }
+    for name, queue in queues.items():
+        for form in (channel.keyprefix_queue, channel.keyprefix_binding_permanent):
+            kinds[form % (queue.exchange.name,)] = "set"
+        for priority in channel.priority_steps:
+            kinds[channel._q_for_pri(name, priority)] = "list"
+    with channel.conn_or_acquire() as client:
+        for key, wanted in kinds.items():
+            holds = client.type(key).decode()
+            if holds not in (wanted, "none"):
+                client.delete(key)
+                yield f"{key}: {holds} instead of {wanted}"

@@ -2,7 +2,9 @@
 
 import mmap
 
-_DRAINING, _IS_WANTED, _SLOTS = range(3)
+from distexec.wire.refusals import Refusals
+
+_DRAINING, _IS_WANTED, _SLOTS, _REFUSED = range(4)
 
 
 class Flags:
@@ -38,6 +40,18 @@ class Flags:
     def slots(self, value: int) -> None:
         self._words[_SLOTS] = value
 
+    @property
+    def refused(self) -> int:
+        """How many frames and messages the node and its children put aside."""
+        return self._words[_REFUSED]
+
+    def count_refused(self) -> None:
+        """Add one. Two processes at the same moment may be counted as one."""
+        self._words[_REFUSED] = (self._words[_REFUSED] + 1) & 0xFFFFFFFF
+
 
 #: Of the node that this process is or is a child of; a supervisor keeps them for the next node.
 current = Flags()
+
+#: What a node and each of its children put aside.
+refusals = Refusals(current.count_refused)

@@ -23,9 +23,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from distexec.engine import flags
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
-from distexec.store.port import NodeStore
+from distexec.errors import FrameRejected
+from distexec.store.port import KeyDamaged, NodeStore
 from distexec.version import __version__
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
@@ -225,7 +227,8 @@ class Heart:
             }
             reply = Reply(0, ReplyKind.LEASE_LOST, 0, 0.0, 0.0, json.dumps(fields).encode())
             place = places.lost(ref.session)
-            store.report(ref, seal.seal(Direction.REPLY, place, encode_replies([reply])))
+            with contextlib.suppress(KeyDamaged):  # Its caller mends that, and sends all again.
+                store.report(ref, seal.seal(Direction.REPLY, place, encode_replies([reply])))
         store.forget(self._name, pid)
 
     def _beat(self, store: NodeStore) -> None:
@@ -235,7 +238,12 @@ class Heart:
         load = self._meter.read({os.getpid(), *children}).to_fields()
         record = {"children": children, "load": load, **self._describe()}
         frame = pack_node(self._membership, self._name, record)
-        self._on_beat(store.beat(self._name, frame, settings.node_expiry_seconds))
+        try:
+            at = store.beat(self._name, frame, settings.node_expiry_seconds)
+        except KeyDamaged as error:
+            flags.refusals.note("A key of this node", error)
+            at = store.beat(self._name, frame, settings.node_expiry_seconds)
+        self._on_beat(at)
 
     def _kill_children(self) -> None:
         self._kill_at = float("inf")
@@ -298,7 +306,9 @@ class Orders(threading.Thread):
         self._node, self._membership = name, membership
         self._obey, self._clock = obey, clock
         self._stopped = threading.Event()
-        self._last_at = 0.0
+        self._born = time.monotonic()
+        #: Commands that were obeyed, and when they were given.
+        self._obeyed: dict[bytes, float] = {}
 
     def stop(self) -> None:
         """Tell the thread to end; it does when its wait for commands returns."""
@@ -310,26 +320,45 @@ class Orders(threading.Thread):
         while not self._stopped.is_set():
             try:
                 self._judge(store.commands(self._node, timeout=1.0))
+            except KeyDamaged:
+                self._stopped.wait(self._membership.settings.beat_seconds)  # The heart mends it.
             except Exception as error:
                 logger.debug("No commands: %s", error)  # The heart says it aloud.
                 self._stopped.wait(1.0)
         store.close()
 
     def _judge(self, frames: Sequence[bytes]) -> None:
-        place = places.command(self._node)
         for frame in frames:
             try:
-                body = self._membership.seal.open(Direction.CONTROL, place, frame)
-                command = json.loads(bytes(body))
-                at = float(command["at"])
+                command = self._open_command(frame)
             except Exception as error:
-                logger.warning("A command to node %s is put aside: %s", self._node, error)
-                continue
-            if abs(self._clock() - at) > self.STALE_SECONDS or at < self._last_at:
-                logger.warning("A command to node %s is put aside: it is stale", self._node)
-                continue
-            self._last_at = at
-            self._obey(command)
+                flags.refusals.note("A command", error)
+            else:
+                self._obey(command)
+
+    def _open_command(self, frame: bytes) -> dict[str, Any]:
+        """Return the command in *frame* if it is to be obeyed.
+
+        Raises:
+            Exception: It is not signed for this node, or is somebody's recording of an order.
+        """
+        body = self._membership.seal.open(Direction.CONTROL, places.command(self._node), frame)
+        command: dict[str, Any] = json.loads(bytes(body))
+        at, now = float(command["at"]), self._clock()
+        if abs(now - at) > self.STALE_SECONDS:
+            raise FrameRejected("age: the order is stale")
+        # A node that takes the place of another obeys no order to that one. Its size is its own.
+        if command.get("do") != "resize" and at < now - (time.monotonic() - self._born):
+            raise FrameRejected("age: the order was given to this node's predecessor")
+        self._obeyed = {
+            known: given
+            for known, given in self._obeyed.items()
+            if abs(now - given) <= self.STALE_SECONDS
+        }
+        if bytes(body) in self._obeyed:
+            raise FrameRejected("replay: the order was obeyed before")
+        self._obeyed[bytes(body)] = at
+        return command
 
 
 def _open(membership: Membership) -> NodeStore:

@@ -80,7 +80,7 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         sealed = base64.b64decode(frame, validate=True)
         membership.seal.open(Direction.CONTROL, places.wake_up(queue), sealed)
     except (FrameRejected, ValueError, TypeError) as error:
-        logger.warning("A wake-up on queue %s is put aside: %s", queue, error)
+        flags.refusals.note("A wake-up", error)
         return False
     if not membership.is_guest:
         _restore_signals(interrupts=membership.is_supervised)
@@ -104,6 +104,7 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         share=None if share is None else max(1, int(share * flags.current.slots)),
         should_yield=_should_yield,
         end_process=_end_process_of(task, frame),
+        refusals=flags.refusals,
     )
     return slot.serve()
 

@@ -150,16 +150,19 @@ class LocalCluster:
         """What happened, once the cluster is lost: its server died, or its node cannot start."""
         return self._keeper.failed
 
-    def grow(self, slots: int) -> None:
+    def grow(self, slots: int, *, again: bool = False) -> None:
         """Have at least so many slots.
+
+        Args:
+            again: Order it once more: what was ordered may have been lost.
 
         Raises:
             ClusterError: The server does not answer.
         """
         with self._growing:
-            if slots <= self._keeper.slots:
+            if slots <= self._keeper.slots and not again:
                 return
-            self._keeper.slots = slots
+            slots = self._keeper.slots = max(slots, self._keeper.slots)
             if self._is_started and os.getpid() == self._owner:
                 self._command({"do": "resize", "slots": slots})
 

@@ -156,6 +156,7 @@ class Node(bootsteps.StartStopStep):
         return {
             "queues": sorted(self._worker.app.amqp.queues.consume_from),
             "slots": self._flags.slots,
+            "refused": self._flags.refused,
             "state": "draining" if self._flags.draining else "serving",
         }
 

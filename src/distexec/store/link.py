@@ -13,6 +13,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from distexec.errors import ClusterError, ClusterRefused, ClusterUnavailable
 from distexec.settings import Settings
 from distexec.store.endpoint import SOCKET, TCP, TLS, Endpoint
+from distexec.store.port import KeyDamaged
 from distexec.store.resp import Wire
 
 Command = tuple[Any, ...]
@@ -37,6 +38,10 @@ _REFUSING = (
 
 class ServerError(ClusterError):
     """The server answered one command with an error."""
+
+
+class _Damaged(ServerError, KeyDamaged):
+    """The command does not fit what the key holds."""
 
 
 class _NoScript(ServerError):
@@ -174,7 +179,8 @@ class Link:
                 except redis_errors.ResponseError as error:
                     if _is_about_the_server(str(error)):
                         raise
-                    answers.append(ServerError(str(error)))
+                    kind = _Damaged if _tells_damage(str(error)) else ServerError
+                    answers.append(kind(str(error)))
             return answers
         except redis_errors.ConnectionError as error:
             self._close()
@@ -225,6 +231,12 @@ class Link:
 def _is_about_the_server(text: str) -> bool:
     """Whether an error answer says something about the server, and not about one command."""
     return "unknown command" in text.lower() or any(word in text for word in _PASSING_WORDS)
+
+
+def _tells_damage(text: str) -> bool:
+    """Whether the server refused a command for what somebody else wrote into its key."""
+    # The second is what a stream says after an entry with the largest id that there is.
+    return "WRONGTYPE" in text or "exhausted the last possible ID" in text
 
 
 def _names() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from distexec.store.port import (
+    Damage,
     ExecutorRef,
     Frame,
     Held,
@@ -82,9 +83,10 @@ class MemoryCallerStore:
         #: Replies that were collected, and how many of them before the last time.
         self._collected = self._processed = 0
 
-    def open(self) -> None:
+    def open(self) -> float:
         with self._server.changed:
             self._server.sessions.setdefault(self._name, _Session())
+        return time.time()
 
     def put(
         self,
@@ -206,6 +208,10 @@ class MemoryCallerStore:
                 raise SessionUnknown(self._name)
         return time.time()
 
+    def audit(self, refs: Sequence[ExecutorRef]) -> Damage:
+        """Nobody else can write into this process."""
+        return Damage()
+
     def close_executor(self, ref: ExecutorRef) -> None:
         with self._server.changed:
             session = self._server.sessions.get(self._name)
@@ -247,6 +253,9 @@ class MemoryLeaseStore:
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         with self._server.changed:
             return list(self._server.demands.get(queue, {}).items())
+
+    def clock(self) -> float:
+        return time.time()
 
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
         with self._server.changed:
@@ -292,6 +301,9 @@ class MemoryLeaseStore:
         with self._server.changed:
             executor = self._server.executor(self._ref)
             return None if executor is None else executor.spec
+
+    def drop_spec(self) -> None:
+        """Nobody else can write into this process."""
 
     def function(self, function_id: bytes) -> Frame | None:
         with self._server.changed:

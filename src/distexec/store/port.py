@@ -7,6 +7,8 @@ process). One test suite runs on both. Frames are opaque, signed bytes: no store
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from distexec.errors import ClusterError
+
 Frame = bytes
 
 #: A place in a session's replies.
@@ -18,6 +20,23 @@ class SessionUnknown(Exception):
 
     def __str__(self) -> str:
         return "it does not know this session any more"
+
+
+class KeyDamaged(ClusterError):
+    """A key holds what none of us put there: it has another type, or takes no more entries."""
+
+
+class Damage(NamedTuple):
+    """What an audit found of a session's keys, and removed."""
+
+    #: One line for each key that others wrote to.
+    keys: Sequence[str] = ()
+    #: Executors that lost what was sent: they are to be made known, and sent to, anew.
+    rebuild: frozenset["ExecutorRef"] = frozenset()
+    #: Executors whose functions are gone.
+    functions: frozenset["ExecutorRef"] = frozenset()
+    #: Whether replies are gone, of any executor.
+    lost_replies: bool = False
 
 
 class ExecutorRef(NamedTuple):
@@ -45,6 +64,7 @@ class NodeStatus(NamedTuple):
     name: str
     #: The server's clock at the last beat, in seconds.
     beat_at: float
+    #: Empty if the record cannot be read.
     frame: Frame
 
 
@@ -62,8 +82,8 @@ class CallerStore(Protocol):
     may then be called again: no write happens twice.
     """
 
-    def open(self) -> None:
-        """Make the session known to the server, or known again."""
+    def open(self) -> float:
+        """Make the session known to the server, or known again; return its clock in seconds."""
         ...
 
     def put(
@@ -142,7 +162,13 @@ class CallerStore(Protocol):
         """
         ...
 
-    def nodes(self) -> list[NodeStatus]: ...
+    def nodes(self) -> list[NodeStatus]:
+        """Return the nodes that beat.
+
+        Raises:
+            KeyDamaged: Their list cannot be read now.
+        """
+        ...
 
     def command(self, node: str, frame: Frame) -> None:
         """Hand *frame* to the node's commands."""
@@ -155,6 +181,10 @@ class CallerStore(Protocol):
             SessionUnknown: There are *refs*, and the server knows nothing of this session, or less
                 than it did at the last beat.
         """
+        ...
+
+    def audit(self, refs: Sequence[ExecutorRef]) -> Damage:
+        """Remove the session's keys that somebody else wrote over, with what depends on them."""
         ...
 
     def close_executor(self, ref: ExecutorRef) -> None:
@@ -173,7 +203,17 @@ class CallerStore(Protocol):
 class LeaseStore(Protocol):
     """One slot's side. `take` is called by one thread at a time; the rest is thread-safe."""
 
-    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]: ...
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        """Return what living sessions ask of *queue*, and what only looks like it.
+
+        Raises:
+            KeyDamaged: The key was none of ours, and is removed.
+        """
+        ...
+
+    def clock(self) -> float:
+        """Return the server's clock in seconds."""
+        ...
 
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
         """Forget a demand whose session is gone or whose frame is foreign."""
@@ -207,6 +247,10 @@ class LeaseStore(Protocol):
         ...
 
     def spec(self) -> Frame | None: ...
+
+    def drop_spec(self) -> None:
+        """Remove a spec that is foreign: its caller notices, and writes it again."""
+        ...
 
     def function(self, function_id: bytes) -> Frame | None: ...
 
@@ -245,7 +289,11 @@ class NodeStore(Protocol):
     """The node's main process. Used by one thread."""
 
     def beat(self, name: str, frame: Frame, expiry: float) -> float:
-        """Say that the node lives, for *expiry* seconds; return the server's clock."""
+        """Say that the node lives, for *expiry* seconds; return the server's clock.
+
+        Raises:
+            KeyDamaged: A key of the node was none of ours. It is removed: beat again.
+        """
         ...
 
     def leases_of(self, name: str, pid: int) -> list[tuple[ExecutorRef, str]]:
@@ -257,7 +305,11 @@ class NodeStore(Protocol):
         ...
 
     def report(self, ref: ExecutorRef, frame: Frame) -> None:
-        """Put *frame* on the session's reply stream, if the session lives."""
+        """Put *frame* on the session's reply stream, if the session lives.
+
+        Raises:
+            KeyDamaged: The stream is none: its caller finds that as well, and helps itself.
+        """
         ...
 
     def forget(self, name: str, pid: int) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 from distexec.errors import ClusterError, ClusterRefused
 from distexec.settings import Settings
 from distexec.store import keys
+from distexec.store.audit import audit
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, ServerError, script
 from distexec.store.port import (
+    Damage,
     ExecutorRef,
     Frame,
     Held,
+    KeyDamaged,
     LeaseRecord,
     NodeStatus,
     ReplyMark,
@@ -27,6 +30,9 @@ LEAST_VERSION = (6, 2)
 
 #: Reply frames read at a time at most.
 MOST_REPLIES = 512
+
+#: The largest id that a stream can have. After it, the server adds nothing more.
+LAST_ID = b"18446744073709551615-18446744073709551615"
 
 
 class RedisCallerStore:
@@ -48,15 +54,26 @@ class RedisCallerStore:
         self._streams: dict[ExecutorRef, set[str]] = {}
         #: Queues that each executor has asked: of some it may never use the stream.
         self._asked: dict[ExecutorRef, set[str]] = {}
+        #: The last entry that was ever sent to each call stream.
+        self._attempted: dict[str, int] = {}
+        #: Executors and queues whose call stream somebody else moved past our numbers.
+        self._outrun: set[tuple[ExecutorRef, str]] = set()
+        #: What was removed and is not told yet.
+        self._mended: list[str] = []
         self._closed = False
 
-    def open(self) -> None:
+    def open(self) -> float:
         self._check_server()
         # Ids begin anew with the server's clock, whatever that says; frames may be heard twice.
         self._last_reply = self._processed = b"0-0"
         self._is_set_back = False
         self._acknowledged = 0
-        self._link.call("SET", keys.session(self._session), 0, "PX", self._session_expiry)
+        answer, time = self._link.run(
+            ("SET", keys.session(self._session), 0, "PX", self._session_expiry), ("TIME",)
+        )
+        if isinstance(answer, ServerError):
+            raise answer
+        return _read_time(time)
 
     def _check_server(self) -> None:
         """Refuse a server that cannot do our work, by its own words."""
@@ -105,13 +122,39 @@ class RedisCallerStore:
         for entry, frame in entries:
             commands.append(("XADD", stream, "NOMKSTREAM", f"{entry}-0", "f", frame))
         commands.append(("HLEN", keys.leases(ref)))
-        *written, leases = self._link.run(*commands, patience=patience)
-        for answer in written[-len(entries) :] if entries else ():
+        opened, attempted = self._link.opened, self._attempted.get(stream, 0)
+        if entries:
+            self._attempted[stream] = max(attempted, entries[-1].entry)
+        answers = self._link.run(*commands, patience=patience)
+        is_retry = opened != self._link.opened
+        first = len(answers) - 1 - len(entries)
+        for (entry, _), answer in zip(entries, answers[first:-1], strict=True):
             if answer is None:
                 raise SessionUnknown(self._session)
-            if isinstance(answer, ServerError) and "equal or smaller" not in str(answer):
+            if isinstance(answer, ServerError):
+                if "equal or smaller" not in str(answer):
+                    raise answer
+                self._check_retry(ref, queue, is_retry or entry <= attempted)
+            attempted = max(attempted, entry)
+        for answer in (*answers[:first], answers[-1]):
+            if isinstance(answer, KeyDamaged):
                 raise answer
-        return int(leases)
+        return int(answers[-1])
+
+    def _check_retry(self, ref: ExecutorRef, queue: str, is_retry: bool) -> None:
+        """Tell an entry that was written before from one whose number somebody else has taken.
+
+        Raises:
+            KeyDamaged: It is the latter.
+        """
+        stream = keys.calls(ref, queue)
+        if is_retry:
+            fields = self._link.call("XINFO", "STREAM", stream)
+            last = fields[fields.index(b"last-generated-id") + 1]
+            is_retry = last == b"%d-0" % self._attempted[stream]
+        if not is_retry:
+            self._outrun.add((ref, queue))
+            raise KeyDamaged(f"{stream}: somebody else has written to it")
 
     def _open_stream(self, ref: ExecutorRef, queue: str, patience: float | None) -> None:
         stream, session = keys.calls(ref, queue), keys.session(self._session)
@@ -121,6 +164,8 @@ class RedisCallerStore:
             ("PEXPIRE", stream, self._key_expiry),
             patience=patience,
         )
+        if isinstance(made, KeyDamaged):
+            self._streams.setdefault(ref, set()).add(queue)  # So that the next audit finds it.
         if isinstance(made, ServerError) and "BUSYGROUP" not in str(made):
             raise made
         if not exists:
@@ -144,7 +189,9 @@ class RedisCallerStore:
             ),
             blocks=timeout,
         )
-        if isinstance(answer, ServerError) or not answer:
+        if isinstance(answer, ServerError):
+            raise answer
+        if not answer:
             return []
         entries = answer[0][1]
         self._last_reply = entries[-1][0]
@@ -152,7 +199,7 @@ class RedisCallerStore:
 
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         self._link.call("SET", keys.spec(ref), frame, "PX", self._key_expiry)
-        self._streams.setdefault(ref, set())
+        self._streams[ref] = set()
 
     def knows(self, ref: ExecutorRef) -> bool:
         if self._is_set_back:
@@ -183,21 +230,30 @@ class RedisCallerStore:
             self._link.call("HDEL", keys.demand(queue), field)
         else:
             self._asked.setdefault(ref, set()).add(queue)
-            self._link.call("HSET", keys.demand(queue), field, frame)
+            write = ("HSET", keys.demand(queue), field, frame)
+            try:
+                self._link.call(*write)
+            except KeyDamaged as error:  # All callers share it, and none of them waits for another.
+                self._mended.append(f"{keys.demand(queue)}: {error}")
+                self._link.run(("DEL", keys.demand(queue)), write)
 
     def leases(self, ref: ExecutorRef) -> list[LeaseRecord]:
         """The admitted leases; and, without a node, those that hold entries and were ended."""
         queues = sorted(self._streams.get(ref, ()))
         consumers = [("XINFO", "CONSUMERS", keys.calls(ref, queue), keys.GROUP) for queue in queues]
         records, *groups = self._link.run(("HGETALL", keys.leases(ref)), *consumers)
-        found = {
-            lease.decode(): _read_lease(lease, record)
-            for lease, record in zip(records[::2], records[1::2], strict=True)
-        }
+        if isinstance(records, ServerError):
+            raise records
+        found = {}
+        for lease, record in zip(records[::2], records[1::2], strict=True):
+            if (known := _read_lease(lease, record)) is not None:
+                found[known.lease] = known
+            else:
+                self._link.call("HDEL", keys.leases(ref), lease)
         for queue, group in zip(queues, groups, strict=True):
             for consumer in () if isinstance(group, ServerError) else group:
                 fields = dict(zip(consumer[::2], consumer[1::2], strict=True))
-                name = fields[b"name"].decode()
+                name = _text(fields[b"name"])
                 if fields[b"pending"] and name not in found:
                     found[name] = LeaseRecord(name, "", 0, 0, queue, 0.0)
         return list(found.values())
@@ -205,32 +261,32 @@ class RedisCallerStore:
     def bury(self, ref: ExecutorRef, lease: str) -> list[tuple[str, int]]:
         queues = sorted(self._streams.get(ref, ()))
         streams = [keys.calls(ref, queue) for queue in queues]
-        held = self._link.call(*script("bury").call([keys.leases(ref), *streams], lease))
+        name = lease.encode(errors="surrogateescape")
+        held = self._link.call(*script("bury").call([keys.leases(ref), *streams], name))
         # In two steps: were the first one's answer lost, the entries would be found again.
         discards = [
-            script("discard").call([stream], lease, *ids)
+            script("discard").call([stream], name, *ids)
             for stream, ids in zip(streams, held, strict=True)
         ]
         if discards:
             self._link.run(*discards)
         return [
-            (queue, int(entry.partition(b"-")[0]))
+            (queue, _number(entry))
             for queue, ids in zip(queues, held, strict=True)
             for entry in ids
+            if entry.endswith(b"-0")  # The others are nobody's calls.
         ]
 
     def nodes(self) -> list[NodeStatus]:
-        names = [name.decode() for name in self._link.call("SMEMBERS", keys.NODE_NAMES)]
+        names = [_text(name) for name in self._link.call("SMEMBERS", keys.NODE_NAMES)]
+        names = [name for name in names if name.isprintable()]
         if not names:
             return []
         answers = self._link.run(
             *(("HMGET", keys.node_record(name), "frame", "at") for name in names)
         )
-        return [
-            NodeStatus(name, float(answer[1]), answer[0])
-            for name, answer in zip(names, answers, strict=True)
-            if not isinstance(answer, ServerError) and answer[0] is not None
-        ]
+        found = (_read_status(name, answer) for name, answer in zip(names, answers, strict=True))
+        return [status for status in found if status is not None]
 
     def command(self, node: str, frame: Frame) -> None:
         stream = keys.node_commands(node)
@@ -241,8 +297,7 @@ class RedisCallerStore:
 
     def beat(self, refs: Sequence[ExecutorRef]) -> float:
         if not refs:
-            (time,) = self._link.run(("TIME",))
-            return int(time[0]) + int(time[1]) / 1e6
+            return _read_time(self._link.call("TIME"))
         self._beats += 1
         record = keys.session(self._session), self._beats
         known, time, *_ = self._link.run(
@@ -250,11 +305,27 @@ class RedisCallerStore:
             ("TIME",),
             *(("PEXPIRE", key, self._key_expiry) for key in self._keys(refs)),
         )
-        if known is None or not known.isdigit() or int(known) < self._acknowledged:
+        is_ours = isinstance(known, bytes) and known.isdigit()
+        if not is_ours or int(known) < self._acknowledged:
             self._is_set_back = known is not None
+            if self._is_set_back and not is_ours:
+                self._mended.append(f"{record[0]}: a count of beats is not what it held")
             raise SessionUnknown(self._session)
         self._acknowledged = self._beats
-        return int(time[0]) + int(time[1]) / 1e6
+        return _read_time(time)
+
+    def audit(self, refs: Sequence[ExecutorRef]) -> Damage:
+        outrun, self._outrun = self._outrun, set()
+        # Not those that are about to be made known.
+        streams = {ref: sorted(self._streams[ref]) for ref in refs if ref in self._streams}
+        replies_ended = self._last_reply == LAST_ID
+        damage = audit(
+            self._link, self._session, streams, outrun=outrun, replies_ended=replies_ended
+        )
+        if damage.lost_replies:
+            self._last_reply = self._processed = b"0-0"
+        mended, self._mended = self._mended, []
+        return damage._replace(keys=[*damage.keys, *mended])
 
     def _keys(self, refs: Sequence[ExecutorRef]) -> list[str]:
         """Every key of the session and of *refs*, but the one that says that it lives."""
@@ -266,7 +337,8 @@ class RedisCallerStore:
 
     def close_executor(self, ref: ExecutorRef) -> None:
         removed = [("DEL", key) for key in self._keys([ref])[1:]]
-        self._streams.pop(ref, None)
+        for queue in self._streams.pop(ref, ()):
+            self._attempted.pop(keys.calls(ref, queue), None)
         field = f"{ref.session} {ref.executor}"
         asked = [("HDEL", keys.demand(queue), field) for queue in self._asked.pop(ref, ())]
         self._link.run(*removed, *asked)
@@ -296,6 +368,35 @@ def _next_id(identity: bytes) -> bytes:
     return b"%d-%d" % (milliseconds, count + 1)
 
 
-def _read_lease(lease: bytes, record: bytes) -> LeaseRecord:
-    threads, pid, admitted, queue, node = record.decode().split("|", 4)
-    return LeaseRecord(lease.decode(), node, int(pid), int(threads), queue, float(admitted))
+def _number(identity: bytes) -> int:
+    """The number of the entry with this id."""
+    return int(identity.partition(b"-")[0])
+
+
+def _text(name: bytes) -> str:
+    """*name* as text, from which its bytes can be had again: anybody could have written it."""
+    return name.decode(errors="surrogateescape")
+
+
+def _read_time(answer: Sequence[bytes]) -> float:
+    return int(answer[0]) + int(answer[1]) / 1e6
+
+
+def _read_lease(lease: bytes, record: bytes) -> LeaseRecord | None:
+    """Read a lease's record; ``None`` if it is none of ours."""
+    try:
+        threads, pid, admitted, queue, node = record.decode().split("|", 4)
+        return LeaseRecord(lease.decode(), node, int(pid), int(threads), queue, float(admitted))
+    except ValueError:
+        return None
+
+
+def _read_status(name: str, answer: Any) -> NodeStatus | None:
+    """Read a node's record: without a frame if it cannot be read, ``None`` if there is none."""
+    try:
+        if isinstance(answer, ServerError):
+            return NodeStatus(name, 0.0, b"")
+        frame, at = answer
+        return None if frame is None and at is None else NodeStatus(name, float(at), bytes(frame))
+    except (ValueError, TypeError):
+        return NodeStatus(name, 0.0, b"")

@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
-from distexec.store.link import Link, ServerError, script
-from distexec.store.port import ExecutorRef, Frame, Held
+from distexec.store.link import Command, Link, ServerError, script
+from distexec.store.port import ExecutorRef, Frame, Held, KeyDamaged
 
 #: Seconds after a reconnection in which the server may still answer the old connection, which it
 #: does not know to be closed: longer than a `take` waits there.
@@ -33,22 +33,35 @@ class RedisLeaseStore:
         self._look_back_until = 0.0
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
-        fields = self._link.call("HGETALL", keys.demand(queue))
-        found = []
+        try:
+            fields = self._link.call("HGETALL", keys.demand(queue))
+        except KeyDamaged:
+            self._link.call("DEL", keys.demand(queue))
+            raise
+        found: list[tuple[ExecutorRef, Frame]] = []
+        foreign: list[tuple[ExecutorRef, Frame]] = []
         for field, frame in zip(fields[::2], fields[1::2], strict=True):
-            session, _, executor = field.decode(errors="replace").partition(" ")
-            found.append((ExecutorRef(session, executor), frame))
+            session, _, executor = field.decode(errors="surrogateescape").partition(" ")
+            is_ours = session.isascii() and session.isprintable() and executor.isdecimal()
+            (found if is_ours else foreign).append((ExecutorRef(session, executor), frame))
         alive = self._link.run(*(("EXISTS", keys.session(ref.session)) for ref, _ in found))
         for (ref, _), lives in zip(found, alive, strict=True):
             if not lives:
                 self.withdraw(queue, ref)
-        return [pair for pair, lives in zip(found, alive, strict=True) if lives]
+        return foreign + [pair for pair, lives in zip(found, alive, strict=True) if lives]
+
+    def clock(self) -> float:
+        seconds, microseconds = self._link.call("TIME")
+        return int(seconds) + int(microseconds) / 1e6
 
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
-        self._link.call("HDEL", keys.demand(queue), f"{ref.session} {ref.executor}")
+        field = f"{ref.session} {ref.executor}".encode(errors="surrogateescape")
+        # A field of somebody else's may have no space in it.
+        self._link.call("HDEL", keys.demand(queue), field, field.rstrip(b" "))
 
     def lease_count(self, ref: ExecutorRef) -> int:
-        return int(self._link.call("HLEN", keys.leases(ref)))
+        (count,) = self._link.run(("HLEN", keys.leases(ref)))
+        return 0 if isinstance(count, ServerError) else int(count)
 
     def admit(
         self,
@@ -66,6 +79,20 @@ class RedisLeaseStore:
             *(lease, f"{self._pid} {ref.session} {ref.executor}"),
             *("" if share is None else share, self._node_expiry),
         )
+        try:
+            return self._register_and_admit(ref, queue, lease, register, limit, wanted)
+        except KeyDamaged:
+            return False  # Who owns the key mends it with its next beat.
+
+    def _register_and_admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        register: Command,
+        limit: int,
+        wanted: int,
+    ) -> bool:
         if not self._link.call(*register):
             return False
         admit = script("admit").call(
@@ -82,24 +109,35 @@ class RedisLeaseStore:
         return True
 
     def widen(self, threads: int, limit: int) -> int:
-        return int(
-            self._link.call(*script("widen").call([self._leases], self._lease, threads, limit))
-        )
+        widen = script("widen").call([self._leases], self._lease, threads, limit)
+        return int(self._call_unless_damaged(*widen) or 0)
 
     def spec(self) -> Frame | None:
-        frame: Frame | None = self._link.call("GET", keys.spec(self._ref))
+        frame: Frame | None = self._call_unless_damaged("GET", keys.spec(self._ref))
         return frame
 
+    def drop_spec(self) -> None:
+        self._link.call("DEL", keys.spec(self._ref))
+
     def function(self, function_id: bytes) -> Frame | None:
-        frame: Frame | None = self._link.call("HGET", keys.functions(self._ref), function_id)
+        frame: Frame | None = self._call_unless_damaged(
+            "HGET", keys.functions(self._ref), function_id
+        )
         return frame
+
+    def _call_unless_damaged(self, *command: Any) -> Any:
+        """Return the answer; ``None`` if others wrote over the key, which its caller mends."""
+        try:
+            return self._link.call(*command)
+        except KeyDamaged:
+            return None
 
     def backlog(self) -> int:
         length, pending = self._link.run(
             ("XLEN", self._calls), ("XPENDING", self._calls, keys.GROUP)
         )
-        if isinstance(pending, ServerError):  # The stream is gone.
-            return 0
+        if isinstance(pending, ServerError) or isinstance(length, ServerError):
+            return 0  # The stream is gone.
         return max(0, int(length) - int(pending[0]))
 
     def take(self, count: int, timeout: float) -> list[Held] | None:
@@ -117,8 +155,8 @@ class RedisLeaseStore:
             ("HEXISTS", self._leases, self._lease),
             blocks=timeout,
         )
-        if not alive or isinstance(entries, ServerError):  # The stream went with its executor.
-            return None
+        if not alive or isinstance(alive, ServerError) or isinstance(entries, ServerError):
+            return None  # The keys went with their executor.
         return self._receive(entries)
 
     def _take_again(self) -> list[Held]:
@@ -131,13 +169,21 @@ class RedisLeaseStore:
     def _receive(self, answer: object) -> list[Held]:
         if not isinstance(answer, list) or not answer:
             return []
-        taken = []
+        taken, foreign = [], []
         for identity, fields in answer[0][1]:
-            entry = int(identity.partition(b"-")[0])
+            number, _, rest = identity.partition(b"-")
+            entry = int(number)
+            if rest != b"0":
+                foreign.append(identity)
+                continue
             # An entry without fields was deleted while it was held.
             if entry not in self._held and fields:
                 self._held.add(entry)
                 taken.append(Held(entry, fields[1]))
+        if foreign:  # Callers write whole numbers only.
+            self._link.run(
+                ("XACK", self._calls, keys.GROUP, *foreign), ("XDEL", self._calls, *foreign)
+            )
         return taken
 
     def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
@@ -145,20 +191,24 @@ class RedisLeaseStore:
             [self._leases, self._calls, self._replies],
             *(self._lease, frame or b"", *(f"{entry}-0" for entry in finished)),
         )
-        heard = bool(self._link.call(*command))
+        # Not heard either where the replies are none any more: the caller then asks for all anew.
+        heard = bool(self._call_unless_damaged(*command))
         self._held.difference_update(finished)
         return heard
 
     def counts(self) -> bool:
-        return bool(self._link.call("HEXISTS", self._leases, self._lease))
+        return bool(self._call_unless_damaged("HEXISTS", self._leases, self._lease))
 
     def leave(self, *, force: bool) -> bool:
         command = script("leave").call(
             [self._leases, self._calls], self._lease, "1" if force else "0"
         )
-        if not self._link.call(*command):
-            return False
-        self._link.call("HDEL", keys.node_leases(self._node), self._lease)
+        try:
+            if not self._link.call(*command):
+                return False
+        except KeyDamaged:
+            pass  # There is nothing to leave.
+        self._call_unless_damaged("HDEL", keys.node_leases(self._node), self._lease)
         return True
 
     def close(self) -> None:

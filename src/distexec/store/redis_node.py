@@ -4,7 +4,8 @@ from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, ServerError, script
-from distexec.store.port import ExecutorRef, Frame
+from distexec.store.port import ExecutorRef, Frame, KeyDamaged
+from distexec.store.redis_caller import LAST_ID
 
 
 class RedisNodeStore:
@@ -14,27 +15,37 @@ class RedisNodeStore:
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._link = Link(endpoint, settings)
         self._listener = Link(endpoint, settings)
-        self._last_command = b"0-0"
 
     def beat(self, name: str, frame: Frame, expiry: float) -> float:
+        own = [keys.node_record(name), keys.node_leases(name), keys.NODE_NAMES]
         command = script("beat_node").call(
-            [keys.node_record(name), keys.node_leases(name), keys.NODE_NAMES],
-            *(frame, round(expiry * 1000), name),
+            [*own, keys.node_commands(name)], *(frame, round(expiry * 1000), name)
         )
-        return float(self._link.call(*command))
+        answer = self._link.call(*command)
+        if isinstance(answer, list):
+            raise KeyDamaged("; ".join(each.decode(errors="replace") for each in answer))
+        return float(answer)
 
     def leases_of(self, name: str, pid: int) -> list[tuple[ExecutorRef, str]]:
-        fields = self._link.call("HGETALL", keys.node_leases(name))
-        found = []
-        for lease, holder in zip(fields[::2], fields[1::2], strict=True):
-            child, session, executor = holder.decode().split(" ")
-            if int(child) == pid:
-                found.append((ExecutorRef(session, executor), lease.decode()))
-        return found
+        return [(ref, lease) for child, ref, lease in self._registered(name) if child == pid]
 
     def holders(self, name: str) -> set[int]:
-        holders = self._link.call("HVALS", keys.node_leases(name))
-        return {int(holder.decode().split(" ")[0]) for holder in holders}
+        return {child for child, _, _ in self._registered(name)}
+
+    def _registered(self, name: str) -> list[tuple[int, ExecutorRef, str]]:
+        """Every lease of the node with its process; not what others wrote beside them."""
+        try:
+            fields = self._link.call("HGETALL", keys.node_leases(name))
+        except KeyDamaged:
+            return []  # The next beat mends it. Callers find lost leases by the node's record too.
+        found = []
+        for lease, holder in zip(fields[::2], fields[1::2], strict=True):
+            try:
+                child, session, executor = holder.decode().split(" ")
+                found.append((int(child), ExecutorRef(session, executor), lease.decode()))
+            except ValueError:
+                self._link.call("HDEL", keys.node_leases(name), lease)
+        return found
 
     def report(self, ref: ExecutorRef, frame: Frame) -> None:
         place = [keys.session(ref.session), keys.replies(ref.session)]
@@ -46,20 +57,22 @@ class RedisNodeStore:
             self._link.call("HDEL", keys.node_leases(name), *leases)
 
     def commands(self, name: str, timeout: float) -> list[Frame]:
+        stream = keys.node_commands(name)
+        # Always from the beginning, and what was read is removed: an entry with a higher id than
+        # the clock's, which anybody can write, would hide all that come after it.
         (answer,) = self._listener.run(
-            (
-                *("XREAD", "BLOCK", max(1, round(timeout * 1000))),
-                *("STREAMS", keys.node_commands(name), self._last_command),
-            ),
+            ("XREAD", "BLOCK", max(1, round(timeout * 1000)), "STREAMS", stream, "0-0"),
             blocks=timeout,
         )
-        if isinstance(answer, ServerError) or not answer:
+        if isinstance(answer, ServerError):
+            raise answer
+        if not answer:
             return []
         entries = answer[0][1]
-        self._last_command = entries[-1][0]
-        # The next node of this name must not find them again.
-        stream = keys.node_commands(name)
-        self._listener.run(("XDEL", stream, *(identity for identity, _ in entries)))
+        if entries[-1][0] == LAST_ID:
+            self._listener.call("DEL", stream)
+        else:
+            self._listener.call("XDEL", stream, *(identity for identity, _ in entries))
         return [fields[1] for _, fields in entries]
 
     def leave(self, name: str) -> None:

@@ -134,6 +134,9 @@ class Demand(NamedTuple):
     limit: int
     python: str
     wire: int
+    #: The server's clock when it was written: one that is older than a session may be silent is
+    #: somebody's recording.
+    at: float
     #: For operators: the executor's name, its caller's host and process, calls not settled.
     name: str = ""
     caller: str = ""

@@ -31,6 +31,7 @@ from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, Sharing, pack_entry
+from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
 from distexec.worker import context
 from distexec.worker.contact import PASSING, Contact
@@ -82,6 +83,7 @@ class Lease:
         settings: Settings,
         others_wait: Callable[[], bool],
         should_yield: Callable[[], bool],
+        refusals: Refusals,
         end_process: Callable[[], None] | None = None,
     ) -> None:
         self._store, self._name = store, name
@@ -92,7 +94,7 @@ class Lease:
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._outbox = Outbox(store, seal, ref.session)
-        self._reader = Reader(store, seal, ref, queue)
+        self._reader = Reader(store, seal, ref, queue, refusals)
         self._functions = Functions(self._read_function)
         self._contact = Contact(settings.key_expiry_seconds)
         self._keeper = Keeper(self._look_after, self._fail)

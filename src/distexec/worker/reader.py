@@ -1,25 +1,30 @@
 """A lease's reading side: how many entries it takes, and the calls that are in them."""
 
-import logging
 from collections.abc import Sequence
 
-from distexec.errors import DistexecError
+from distexec.errors import DistexecError, FrameRejected
 from distexec.scheduling.batching import entries_to_take
 from distexec.scheduling.run_times import RunTime
 from distexec.store.port import ExecutorRef, Held, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import decode_calls
 from distexec.wire.records import CallFlag, Envelope
+from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
-
-logger = logging.getLogger(__name__)
 
 
 class Reader:
     """Takes entries from one call stream. Used by one thread at a time."""
 
-    def __init__(self, store: LeaseStore, seal: Seal, ref: ExecutorRef, queue: str) -> None:
-        self._store, self._seal = store, seal
+    def __init__(
+        self,
+        store: LeaseStore,
+        seal: Seal,
+        ref: ExecutorRef,
+        queue: str,
+        refusals: Refusals,
+    ) -> None:
+        self._store, self._seal, self._refusals = store, seal, refusals
         self._ref, self._queue = ref, queue
         self._calls_per_entry = 1.0
         #: Whether the last entry's calls were short, by their caller, so that several are taken.
@@ -47,16 +52,20 @@ class Reader:
         try:
             calls = decode_calls(self._seal.open(Direction.CALL, place, held.frame))
         except DistexecError as error:
-            logger.warning("Entry %d of %s put aside: %s", held.entry, self._queue, error)
+            self._refusals.note("An entry of a call stream", error)
             return ()
         self._calls_per_entry += 0.2 * (len(calls) - self._calls_per_entry)
         self.takes_many = all(call.flags & CallFlag.SHORT for call in calls)
         return calls
 
     def read_function(self, function_id: bytes) -> memoryview | None:
-        """One of the executor's functions, pickled; ``None`` if the store does not have it."""
+        """One of the executor's functions, pickled; ``None`` if its caller must send it again."""
         frame = self._store.function(function_id)
         if frame is None:
             return None
         place = places.function(self._ref.session, self._ref.executor, function_id)
-        return self._seal.open(Direction.STORED, place, frame)
+        try:
+            return self._seal.open(Direction.STORED, place, frame)
+        except FrameRejected as error:
+            self._refusals.note("A stored function", error)
+            return None

@@ -7,12 +7,13 @@ import secrets
 import time
 from collections.abc import Callable
 
-from distexec.errors import DistexecError
+from distexec.errors import DistexecError, FrameRejected
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
 from distexec.wire.records import WIRE_VERSION, Demand, ExecutorSpec, Reply, ReplyKind
+from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import unpack_result
 from distexec.worker import logs
@@ -39,6 +40,7 @@ class Slot:
         should_yield: Whether the node wants its slot back.
         forward_logs: Send logging records to the callers; not where both share a process.
         end_process: Ends the process, which is the slot's own; ``None`` if it is not.
+        refusals: Counts what is not signed for this slot.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Slot:
         should_yield: Callable[[], bool] = lambda: False,
         forward_logs: bool = True,
         end_process: Callable[[], None] | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._queue, self._store = queue, store
         self._node, self._seal, self._settings, self._share = node, seal, settings, share
         self._node_wants_it = should_yield
         self._forward_logs, self._end_process = forward_logs, end_process
+        self._refusals = Refusals() if refusals is None else refusals
         self._slice_started = 0.0
         self._looked_at = 0.0
         #: Whether the process must be replaced before it serves again.
@@ -72,6 +76,8 @@ class Slot:
         try:
             while not self.worn_out and not self._node_wants_it() and self._serve_one():
                 pass
+        except KeyDamaged as error:
+            self._refusals.note("A key of a lease", error)
         except Exception:
             # What a lease of this process held is found when the process has ended. A call may
             # have left anything broken here, logging too.
@@ -122,22 +128,32 @@ class Slot:
             others_wait=lambda: self._others_wait(ref),
             should_yield=lambda: self._should_yield(ref),
             end_process=self._end_process,
+            refusals=self._refusals,
         )
         work.run()
         if spec.calls_per_child is not None:
             self.worn_out = work.calls_run >= spec.calls_per_child
-        return True
+        # Without a call: the demand is met, or its stream is none any more. Others may need us.
+        return bool(work.calls_run)
 
     def _demands(self) -> list[tuple[ExecutorRef, Demand]]:
         """The demands on this queue that this process can serve."""
         found = []
-        for ref, frame in self._store.demands(self._queue):
-            place = places.demand(self._queue, ref.session, ref.executor)
+        try:
+            frames = self._store.demands(self._queue)
+        except KeyDamaged as error:
+            self._refusals.note("A queue's demand", error)
+            return []
+        now = self._store.clock() if frames else 0.0
+        for ref, frame in frames:
             try:
+                place = places.demand(self._queue, ref.session, ref.executor)
                 body = self._seal.open(Direction.CONTROL, place, frame)
                 demand = Demand(**json.loads(bytes(body)))
+                if abs(now - demand.at) > self._settings.session_expiry_seconds:
+                    raise FrameRejected("age: its executor would have written a newer one")
             except (DistexecError, ValueError, TypeError) as error:
-                logger.warning("A demand on queue %s is put aside: %s", self._queue, error)
+                self._refusals.note("A demand", error)
                 self._store.withdraw(self._queue, ref)
                 continue
             if demand.python == places.PYTHON and demand.wire == WIRE_VERSION:
@@ -164,7 +180,13 @@ class Slot:
         if frame is None:
             return None
         place = places.spec(ref.session, ref.executor)
-        spec = unpack_result(self._seal.open(Direction.STORED, place, frame))
+        try:
+            sealed = self._seal.open(Direction.STORED, place, frame)
+        except FrameRejected as error:
+            self._refusals.note("An executor's record", error)
+            self._store.drop_spec()
+            return None
+        spec = unpack_result(sealed)
         return spec if isinstance(spec, ExecutorSpec) else None
 
     def _report_broken(self, ref: ExecutorRef, failure: bytes) -> None:

@@ -11,7 +11,7 @@ end
 local count, threads = 0, 0
 for _, record in ipairs(redis.call('HVALS', KEYS[2])) do
   count = count + 1
-  threads = threads + tonumber(string.match(record, '^%d+'))
+  threads = threads + (tonumber(string.match(record, '^%d+')) or 0)
 end
 if count >= tonumber(ARGV[6]) or threads >= tonumber(ARGV[5]) then
   return 0

@@ -1,0 +1,159 @@
+"""Foreign bytes in any key that we read are counted and put aside; work goes on beside them."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import distexec
+from conftest import eventually
+from distexec.store.keys import demand
+from properties import calls
+
+from . import deeds
+from .canary import KINDS, Canary, Intruder
+
+#: Keys of kombu's that a node reads beside ours.
+BROKER_KEYS = (
+    "distexec",
+    "unacked",
+    "unacked_index",
+    "unacked_mutex",
+    "_kombu.binding.distexec",
+    "_kombu.binding_permanent.distexec",
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distexec.LocalCluster]:
+    """A real server with a node of two slots."""
+    with distexec.LocalCluster(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def intruder(cluster: distexec.LocalCluster) -> Iterator[Intruder]:
+    """Somebody with the server's password."""
+    intruder = Intruder(cluster.endpoint)
+    yield intruder
+    intruder.close()
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Canary:
+    """What the intruder writes."""
+    return Canary(tmp_path)
+
+
+class Work:
+    """A program that uses the cluster all the time, and two calls that last."""
+
+    def __init__(self, cluster: distexec.LocalCluster, folder: Path) -> None:
+        self.ledger, self.gate = str(folder / "ledger"), str(folder / "gate")
+        self.executor = distexec.DistributedExecutor(4, cluster=cluster)
+        self.lasting = [
+            self.executor.submit(deeds.wait_quietly, self.gate, n, self.ledger) for n in range(2)
+        ]
+        eventually(lambda: len(calls.read_ledger(self.ledger)) >= 2, 20)
+        self.rounds = 0
+        self._stop = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        eventually(lambda: self.rounds, 20)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                results = list(self.executor.map(calls.square, range(20), timeout=30))
+                assert results == [n * n for n in range(20)]
+                self.rounds += 1
+        except BaseException as error:
+            self.failure = error
+
+    def goes_on(self, rounds: int = 2) -> None:
+        """Wait until it has done something more, all of it since now."""
+        wanted = self.rounds + rounds
+        eventually(lambda: self.failure or self.rounds >= wanted, 20)
+        assert self.failure is None, self.failure
+
+    def end(self) -> None:
+        """Let everything complete, and see that it is right."""
+        self._stop.set()
+        Path(self.gate).touch()
+        self._thread.join()
+        assert self.failure is None, self.failure
+        assert [future.result(30) for future in self.lasting] == [0, 1]
+        self.executor.shutdown()
+
+
+@pytest.fixture
+def work(cluster: distexec.LocalCluster, tmp_path: Path) -> Iterator[Work]:
+    """Work in progress, which must end well."""
+    work = Work(cluster, tmp_path)
+    try:
+        yield work
+    finally:
+        work.end()
+
+
+def keys_that_are_read(intruder: Intruder, cluster: distexec.LocalCluster) -> list[str]:
+    """Every key of the session that works, of the node, and of the queue, there or not."""
+    (session,) = intruder.keys("dx:{*}:session")
+    own = session.removesuffix("session")
+    node = f"dx:{{nodes}}:{cluster.node}:"
+    return [
+        *(own + name for name in ("session", "replies", "1:spec", "1:functions", "1:leases")),
+        own + "1:calls:distexec",
+        demand("distexec"),
+        "dx:{nodes}:names",
+        *(node + name for name in ("record", "leases", "commands")),
+        *BROKER_KEYS,
+    ]
+
+
+def node_pid(cluster: distexec.LocalCluster) -> int:
+    """The node's main process, as it says itself."""
+    (supervisor,) = [
+        process
+        for process in psutil.Process().children()
+        if "distexec.engine.supervisor" in process.cmdline()
+    ]
+    (node,) = supervisor.children()
+    return node.pid
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_of_another_type_stop_nobody(
+    cluster: distexec.LocalCluster, intruder: Intruder, work: Work, canary: Canary, kind: str
+) -> None:
+    """Each command on such a key fails; the key is put aside, and what was lost is sent again."""
+    pid = node_pid(cluster)
+    refused = work.executor.statistics().refused
+
+    for key in keys_that_are_read(intruder, cluster):
+        if intruder.kind(key) != kind:
+            intruder.replace(key, kind, canary.pickle)
+    work.goes_on()
+
+    assert work.executor.statistics().refused > refused
+    assert canary.is_silent() and node_pid(cluster) == pid
+
+
+def test_junk_beside_ours_stops_nobody(
+    cluster: distexec.LocalCluster, intruder: Intruder, work: Work, canary: Canary
+) -> None:
+    """In keys of the right type: fields, members and entries that nobody of us wrote."""
+    pid = node_pid(cluster)
+
+    for junk in (canary.pickle, b"", b"\xff\x00|||| ", b"1 2 3", b"{}"):
+        for key in keys_that_are_read(intruder, cluster):
+            if not key.endswith(":session"):
+                intruder.add(key, junk)
+        work.goes_on()
+
+    assert work.executor.statistics().refused > 0
+    assert work.executor.statistics().retried == 0
+    assert canary.is_silent() and node_pid(cluster) == pid
