@@ -4,6 +4,7 @@ A process of its own keeps one contender's threads and garbage out of another's 
 what else the machine does over all of them. The first turns are a warm-up and do not count.
 """
 
+import functools
 import multiprocessing
 import signal
 import time
@@ -11,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 from _contenders import CONTENDERS, Pool, is_installed
 from _report import Options
@@ -93,9 +94,9 @@ def contest(
         for home, members in homes.items():
             ours, theirs = spawn.Pipe()
             process = spawn.Process(target=_serve, args=(theirs, members, measure, workers))
-            process.start()
+            start_deaf(process)
             theirs.close()
-            stack.callback(_end, process, ours)
+            stack.push(functools.partial(_end, process, ours))
             problem = ours.recv() if ours.poll(TURN_SECONDS) else "it did not start in time"
             if problem is None:
                 connections |= dict.fromkeys(members, ours)
@@ -103,13 +104,13 @@ def contest(
                 raise RuntimeError(f"distexec failed: {problem}")
             else:
                 print(f"{home}: skipped, {problem}")
+        print("peers are ready", flush=True)
         yield Contest({name: connections[name] for name in names if name in connections})
 
 
 def _serve(connection: Connection, names: Sequence[str], measure: Measure, workers: int) -> None:
     """The contenders' process: open, then measure whenever it is asked to."""
-    # Only the driver minds Ctrl-C: it closes the connection, and everything here ends in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _raise_exit)
     pools: dict[str, Pool] = {}
     with ExitStack() as stack:
         try:
@@ -134,9 +135,24 @@ def _serve(connection: Connection, names: Sequence[str], measure: Measure, worke
                 return
 
 
-def _end(process: Any, connection: Connection) -> None:
+def start_deaf(process: Any) -> None:
+    """Start a process that does not hear Ctrl-C, nor does what it starts: its parent ends it."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def _raise_exit(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _end(process: Any, connection: Connection, *error: object) -> None:
+    """Let a contender close its pool: after its turn, or at once if there was an error."""
     connection.close()
-    process.join(_END_SECONDS)
+    if error[0] is None:
+        process.join(_END_SECONDS)
     for end in (process.terminate, process.kill):
         if process.is_alive():
             end()

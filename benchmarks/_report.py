@@ -8,12 +8,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -46,6 +48,15 @@ def read_options(description: str | None, rounds: int = 5) -> Options:
     options = parser.parse_args()
     only = tuple(filter(None, options.only.split(",")))
     return Options(options.quick, options.rounds or (1 if options.quick else rounds), only)
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a benchmark's main function, and end the process; Ctrl-C needs no traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.exit()
 
 
 @dataclass
@@ -86,6 +97,16 @@ class Report:
     def add(self, name: str, column: str, samples: Sequence[float]) -> None:
         """Add what a contender's rounds measured."""
         self.found.setdefault(name, {})[column] = list(samples)
+
+    def extend(self, name: str, column: str, sample: float) -> None:
+        """Add what one round measured."""
+        self.found.setdefault(name, {}).setdefault(column, []).append(sample)
+
+    def drop_first(self) -> None:
+        """Forget the first round: it was the warm-up."""
+        for row in self.found.values():
+            for samples in row.values():
+                del samples[0]
 
     def median(self, name: str, column: str) -> float:
         """The median over the rounds; NaN if that contender did not take part."""

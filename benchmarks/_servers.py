@@ -26,12 +26,17 @@ def private_server(*arguments: str) -> Iterator[Path]:
         settings = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "600"]
         settings += ["--save", "", "--appendonly", "no", "--dir", folder, *arguments]
         with running([str(find_server().path), *settings]) as process:
-            deadline = time.monotonic() + _START_SECONDS
-            while not socket.exists():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("the server did not start")
-                time.sleep(0.01)
+            wait_for_socket(socket, process)
             yield socket
+
+
+def wait_for_socket(socket: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a program listens."""
+    deadline = time.monotonic() + _START_SECONDS
+    while not socket.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not start")
+        time.sleep(0.01)
 
 
 @contextmanager

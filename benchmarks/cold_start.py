@@ -1,103 +1,106 @@
-"""How long does a program take from its start to its first result, and what does the import cost?
+"""How long does a program take from its start to its first result?
 
-Each program is a fresh process, in turns, after one that does not count. Peers that are not
-installed are skipped with a line: ``pip install "dask[distributed]" ray`` brings them.
+Each program is a fresh process; its end is not counted. The row of imports is a process that only
+imports, less one that imports `concurrent.futures`.
 """
 
-import importlib.util
-import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-ROUNDS = 5
+from _contenders import is_installed
+from _contest import seconds_of
+from _report import Report, read_options, run
 
-FIRST_RESULT = {
-    "distexec": (
-        "import distexec\n"
-        "executor = distexec.DistributedExecutor(2)\n"
-        "assert executor.submit(pow, 2, 10).result() == 1024\n"
-    ),
-    "ProcessPoolExecutor": (
-        "from concurrent.futures import ProcessPoolExecutor\n"
-        "executor = ProcessPoolExecutor(2)\n"
-        "assert executor.submit(pow, 2, 10).result() == 1024\n"
-    ),
-    "dask": (
-        "from distributed import Client, LocalCluster\n"
-        "if __name__ == '__main__':\n"
-        "    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)\n"
-        "    client = Client(cluster)\n"
-        "    executor = client.get_executor()\n"
-        "    assert executor.submit(pow, 2, 10).result() == 1024\n"
-    ),
-    "ray": (
-        "import ray\n"
-        "ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
-        "assert ray.get(ray.remote(pow).remote(2, 10)) == 1024\n"
-    ),
+PROGRAMS = {
+    "distexec": """
+import distexec
+executor = distexec.DistributedExecutor(2)
+assert executor.submit(pow, 2, 10).result() == 1024
+""",
+    "ProcessPoolExecutor": """
+from concurrent.futures import ProcessPoolExecutor
+executor = ProcessPoolExecutor(2)
+assert executor.submit(pow, 2, 10).result() == 1024
+""",
+    "loky": """
+from loky import ProcessPoolExecutor
+executor = ProcessPoolExecutor(2)
+assert executor.submit(pow, 2, 10).result() == 1024
+""",
+    "dask": """
+from distributed import Client, LocalCluster
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    assert Client(cluster).get_executor().submit(pow, 2, 10).result() == 1024
+""",
+    "ray": """
+import ray
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+assert ray.get(ray.remote(pow).remote(2, 10)) == 1024
+""",
 }
-MODULES = {"dask": "distributed", "ray": "ray"}
-TELL = "import sys; sys.stdout.write('first result\\n'); sys.stdout.flush()\n"
+IMPORTS = ("concurrent.futures", "distexec")
+
+_TOLD = "first result"
+_TELL = f"""
+if __name__ == "__main__":
+    print({_TOLD!r}, flush=True)
+"""
 
 
-def first_result(name: str) -> float:
-    """Seconds from the start of Python to the first result; the program's end is not counted."""
-    code = FIRST_RESULT[name]
-    indent = "    " if "__main__" in code else ""
-    script = Path(__file__).with_name(f"_cold_{name}.py")
-    script.write_text(code + "".join(f"{indent}{line}\n" for line in TELL.splitlines()))
-    try:
+def first_result(program: str) -> float:
+    """Seconds from the start of Python to the first result."""
+    # In a file, since some start processes that import it again.
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        script = Path(folder, "program.py")
+        script.write_text(program + _TELL)
         started = time.perf_counter()
         with subprocess.Popen(
             [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                if line == "first result\n":
-                    break
+            told = any(line.strip() == _TOLD for line in process.stdout)
             seconds = time.perf_counter() - started
             process.stdout.read()
-        return seconds
-    finally:
-        script.unlink()
+    if not told:
+        raise RuntimeError("a program ended without a result")
+    return seconds
 
 
-def import_seconds(module: str) -> float:
-    """Seconds of a process that imports *module* and nothing else."""
-    started = time.perf_counter()
+def import_module(module: str) -> None:
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
-    return time.perf_counter() - started
 
 
 def main() -> None:
-    names = []
-    for name in FIRST_RESULT:
-        module = MODULES.get(name)
-        if module and importlib.util.find_spec(module) is None:
-            print(f"{name}: skipped, it is not installed")
-        else:
-            names.append(name)
-    results: dict[str, list[float]] = {name: [] for name in names}
-    imports: dict[str, list[float]] = {"distexec": [], "concurrent.futures": []}
-    for round_ in range(ROUNDS + 1):
+    options = read_options(__doc__)
+    names = [name for name in PROGRAMS if not options.only or name in options.only]
+    for name in [name for name in names if not is_installed(name)]:
+        print(f"{name}: skipped, it is not installed")
+        names.remove(name)
+    report = Report("cold_start", __doc__ or "", "seconds", plot="first result")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    imports: dict[str, list[float]] = {module: [] for module in IMPORTS}
+    for round_ in range(options.rounds + 1):
         for name in names:
-            seconds = first_result(name)
+            seconds = first_result(PROGRAMS[name])
             if round_:
-                results[name].append(seconds)
-        for module, found in imports.items():
-            found.append(import_seconds(module))
-    print(f"{'start to first result':24}{'median':>9}{'min':>9}{'max':>9}   seconds")
-    for name, found in results.items():
-        middle = statistics.median(found)
-        print(f"{name:24}{middle:9.3f}{min(found):9.3f}{max(found):9.3f}")
-    ours, theirs = (statistics.median(found[1:]) for found in imports.values())
-    print(f"\nimport distexec costs {1000 * (ours - theirs):.1f} ms over concurrent.futures")
-    report = {"first_result": results, "import": imports}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+                found[name].append(seconds)
+        for module in IMPORTS:
+            imports[module].append(seconds_of(import_module, module))
+    for name, samples in found.items():
+        report.add(name, "first result", samples)
+    standard, ours = (statistics.median(imports[module][1:]) for module in IMPORTS)
+    report.target(
+        "import distexec, in ms over the standard library", 1000 * (ours - standard), at_most=30
+    )
+    for peer in ("dask", "ray"):
+        report.target(f"below {peer}", report.ratio("first result", "distexec", peer), at_most=1)
+    report.finish(options)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,7 +5,7 @@ import time
 
 from _contenders import Pool
 from _contest import contest
-from _report import Report, read_options
+from _report import Report, read_options, run
 from _work import noop
 
 NAMES = (
@@ -16,6 +16,7 @@ NAMES = (
 #: Calls in a turn, and the seconds after which a slow contender's turn ends.
 CALLS = 1000
 TURN_SECONDS = 1.0
+LEAST_CALLS = 20
 
 QUANTILES = {"p50": 50, "p95": 95, "p99": 99}
 
@@ -24,7 +25,7 @@ def measure(pool: Pool, calls: int) -> list[float]:
     """Milliseconds of each call, one after the other."""
     found = []
     end = time.perf_counter() + TURN_SECONDS
-    while len(found) < calls and time.perf_counter() < end:
+    while len(found) < calls and (time.perf_counter() < end or len(found) < LEAST_CALLS):
         started = time.perf_counter()
         pool.call(noop)
         found.append(1000 * (time.perf_counter() - started))
@@ -52,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

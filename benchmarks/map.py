@@ -2,7 +2,7 @@
 
 from _contenders import Pool
 from _contest import contest, seconds_of
-from _report import Report, read_options
+from _report import Report, read_options, run
 from _work import noop
 
 INPUTS = 100_000
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

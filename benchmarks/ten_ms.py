@@ -5,7 +5,7 @@ The calls sleep: four of them at a time do not need four processors.
 
 from _contenders import Pool
 from _contest import WORKERS, contest, seconds_of
-from _report import Report, read_options
+from _report import Report, read_options, run
 from _work import rest
 
 CALL_SECONDS = 0.01
@@ -36,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,0 +1,126 @@
+"""The benchmarks run, in their smallest form, and end; their figures mean nothing here."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+QUESTIONS = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+
+#: These run with every change: what all of them share, and the simulation.
+ALWAYS = ("mixed", "simulate")
+
+
+def start(question: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, FOLDER / f"{question}.py", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def report() -> Iterator[ModuleType]:
+    """The module that writes results."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import _report
+
+        yield _report
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        pytest.param(question, marks=() if question in ALWAYS else pytest.mark.full)
+        for question in QUESTIONS
+    ],
+)
+def test_each_question_gets_an_answer(question: str) -> None:
+    """What is run once in a while breaks in between. A try must leave the written results alone."""
+    before = {path: path.read_bytes() for path in (FOLDER / "results").glob("*")}
+
+    with start(question, "--quick") as process:
+        output, _ = process.communicate(timeout=100)
+
+    assert process.returncode == 0, output
+    assert "?" in output
+    assert {path: path.read_bytes() for path in (FOLDER / "results").glob("*")} == before
+
+
+@pytest.mark.full
+def test_an_interrupt_ends_a_benchmark_with_all_it_started() -> None:
+    """Somebody will press Ctrl-C; the module's fixture looks for what is left behind."""
+    with start("throughput", "--only", "distexec,celery", "--rounds", "1000") as process:
+        assert process.stdout is not None
+        while process.poll() is None and "peers are ready" not in process.stdout.readline():
+            pass
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+
+    assert "KeyboardInterrupt" not in output
+    assert process.returncode == 128 + signal.SIGINT
+
+
+def test_a_result_is_read_as_it_was_written(
+    report: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README is made from the files, later and maybe elsewhere."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    written = report.Report("some", "How fast?\n\nA note.", "ms", plot="p50")
+    written.add("distexec", "p50", [1.0, 2.0, 4.0])
+    written.add("peer", "p50", [4.0])
+    written.target("faster", written.ratio("p50", "distexec", "peer"), at_most=0.4)
+    written.target("of a peer that is not there", written.ratio("p50", "peer", "none"), at_most=1)
+
+    written.finish(report.Options(quick=False, rounds=3, only=()))
+
+    found = report.read(tmp_path / "some.json")
+    assert found == written
+    assert found.notes == ["A note."]
+    assert [target.is_met for target in found.targets] == [False]
+    assert report.cell(found, "distexec", "p50") == "2 (1 to 4)"
+
+
+def test_every_result_can_be_drawn(
+    report: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make bench-report` draws bars, also over many powers of ten, and curves; a second run
+    changes nothing."""
+    import _pictures
+
+    monkeypatch.setattr(_pictures, "RESULTS", tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(_pictures, "README", tmp_path / "README.md")
+    first, last = _pictures._MARKS
+    (tmp_path / "README.md").write_text(f"before\n{first}\nold\n{last}\nafter\n")
+    bars = report.Report("bars", "How <long>?", "ms", plot="p50")
+    curve = report.Report("curve", "How long?", "ms", plot="bytes", is_curve=True)
+    for name, factor in (("distexec", 1.0), ("peer", 1000.0)):
+        bars.add(name, "p50", [factor, 2 * factor])
+        curve.add(name, "10 B", [factor])
+        curve.add(name, "1 MB", [2 * factor])
+    for each in (bars, curve):
+        each.finish(report.Options(quick=False, rounds=1, only=()))
+
+    _pictures.main()
+    once = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    _pictures.main()
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == once
+    assert (
+        "old" not in once["README.md"] and "| peer | 1,500 (1,000 to 2,000) |" in once["README.md"]
+    )
+    assert once["README.md"].startswith("before\n") and once["README.md"].endswith("\nafter\n")
+    assert "<rect" in once["bars.svg"] and "How &lt;long&gt;?" in once["bars.svg"]
+    assert "<polyline" in once["curve.svg"]
