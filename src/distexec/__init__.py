@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from distexec.client.statistics import Statistics
     from distexec.engine.local import LocalCluster
     from distexec.errors import (
+        CallTimeout,
         CallUnpickleError,
         ClusterError,
         ClusterMismatch,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         ModuleMissing,
         NotPicklable,
         PayloadTooLarge,
+        Reject,
         RemoteError,
         ResultUnpickleError,
         SecretError,
@@ -65,6 +67,7 @@ _HOMES = {
     "LocalCluster": "distexec.engine.local",
     "CurrentCall": "distexec.worker.context",
     "current_call": "distexec.worker.context",
+    "CallTimeout": "distexec.errors",
     "CallUnpickleError": "distexec.errors",
     "ClusterError": "distexec.errors",
     "ClusterMismatch": "distexec.errors",
@@ -76,6 +79,7 @@ _HOMES = {
     "ModuleMissing": "distexec.errors",
     "NotPicklable": "distexec.errors",
     "PayloadTooLarge": "distexec.errors",
+    "Reject": "distexec.errors",
     "RemoteError": "distexec.errors",
     "ResultUnpickleError": "distexec.errors",
     "SecretError": "distexec.errors",
@@ -98,6 +102,7 @@ __all__ = [
     "as_completed",
     "wait",
     # Ours.
+    "CallTimeout",
     "CallUnpickleError",
     "ClusterError",
     "ClusterMismatch",
@@ -113,6 +118,7 @@ __all__ = [
     "ModuleMissing",
     "NotPicklable",
     "PayloadTooLarge",
+    "Reject",
     "RemoteError",
     "ResultUnpickleError",
     "SecretError",

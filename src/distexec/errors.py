@@ -16,6 +16,8 @@
     ├── ResultUnpickleError                  (also BrokenProcessPool) failed in the caller
     ├── ModuleMissing                        (also ModuleNotFoundError) names node and module
     ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
+    ├── CallTimeout                          (also TimeoutError) the call outlasted its time limit
+    ├── Reject                               raised by a call that must not be retried
     └── InitializerFailed                    (also BrokenProcessPool and BrokenThreadPool)
 
 Each survives pickling: its ``args`` are the arguments of its constructor.
@@ -124,6 +126,30 @@ class WorkerLost(DistexecError, BrokenProcessPool):
     def __str__(self) -> str:
         story = "".join(f"\n  attempt {n}: {line}" for n, line in enumerate(self.attempts, start=1))
         return f"the worker process running {self.call} was lost{story}"
+
+
+class CallTimeout(DistexecError, TimeoutError):
+    """The call ran longer than its ``timeout``; what `Future.result` waits for is another thing."""
+
+    def __init__(self, seconds: float, where: str) -> None:
+        super().__init__(seconds, where)
+        #: The limit.
+        self.seconds = seconds
+        #: Node and process, and how the call was stopped.
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"the call ran longer than its timeout of {self.seconds:g} s: {self.where}"
+
+
+class Reject(DistexecError):
+    """Raised by a call to say that no retry will mend it: its input is wrong, say.
+
+    Example:
+        >>> def load(row):
+        ...     if not row:
+        ...         raise distexec.Reject("an empty row")
+    """
 
 
 class InitializerFailed(DistexecError, BrokenProcessPool, BrokenThreadPool):

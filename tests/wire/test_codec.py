@@ -14,7 +14,8 @@ numbers = st.integers(0, 2**64 - 1)
 small = st.integers(0, 2**16 - 1)
 payloads = st.binary(max_size=40)
 seconds = st.floats(allow_nan=False)
-calls = st.builds(Envelope, numbers, st.binary(min_size=16, max_size=16), small, small, payloads)
+digests = st.binary(min_size=16, max_size=16)
+calls = st.builds(Envelope, numbers, digests, small, small, payloads, seconds)
 replies = st.builds(Reply, numbers, st.sampled_from(ReplyKind), small, seconds, seconds, payloads)
 
 

@@ -4,6 +4,8 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from distexec.scheduling.retries import RetryPolicy
+
 if TYPE_CHECKING:
     from distexec.client.futures import Future
 
@@ -14,18 +16,37 @@ class CallState(enum.Enum):
     ::
 
         WAITING --a--> SENT --c--> SETTLED
-           |  ^         |
-           |  +----b----+
+           |  ^  ^      |
+           |  |  +--b---+--f--> RESTING --d--> CANCELLED
+           |  +--------g----------+
            +--d--> CANCELLED <--e-- SENT
 
     a: put on a call stream. b: returned, recalled, or its lease was lost. c: its last reply came.
-    d: cancelled before it was sent. e: recalled, and cancelled.
+    d: cancelled before it was sent. e: recalled, and cancelled. f: failed, to be tried again.
+    g: its pause is over.
     """
 
     WAITING = "waiting"
     SENT = "sent"
+    RESTING = "resting"
     SETTLED = "settled"
     CANCELLED = "cancelled"
+
+
+class Limits(NamedTuple):
+    """What a view asks for its calls beyond running them."""
+
+    #: Seconds that an attempt may last; 0 for no limit.
+    timeout: float = 0.0
+    #: Whether a call that may have started is never started again.
+    at_most_once: bool = False
+    #: ``None`` where an exception is the call's outcome at once.
+    retry: RetryPolicy | None = None
+    #: How such calls are sent: see `distexec.wire.records.CallFlag`.
+    flags: int = 0
+
+
+NO_LIMITS = Limits()
 
 
 class PendingCall:
@@ -38,6 +59,8 @@ class PendingCall:
         "function",
         "future",
         "label",
+        "limits",
+        "lost",
         "number",
         "parent",
         "payload",
@@ -60,6 +83,7 @@ class PendingCall:
         label: str,
         submitted_at: float,
         parent: str | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.number = number
         #: The function's digest and its pickle.
@@ -73,14 +97,23 @@ class PendingCall:
         self.submitted_at = submitted_at
         #: Id of the call that submitted this one, in a worker.
         self.parent = parent
+        self.limits = limits
         self.state = CallState.WAITING
         self.attempt = 1
         #: The stream entry that carries it, while it is sent.
         self.entry = 0
         #: Whether a worker said that it runs.
         self.started = False
-        #: One line for each attempt whose worker was lost.
+        #: One line for each attempt that was not the last.
         self.stories: tuple[str, ...] = ()
+        #: How many of them ended with their worker.
+        self.lost = 0
+
+    def next_attempt(self, story: str) -> None:
+        """Count an attempt that did not settle the call, and ended as *story* says."""
+        self.stories = (*self.stories, story)
+        self.attempt += 1
+        self.future.attempts, self.future.history = self.attempt, self.stories
 
 
 class Batch(NamedTuple):

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from distexec.client.calls import CallState, PendingCall, label_of
+from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, label_of
 from distexec.client.futures import Future
 from distexec.client.window import Window
 from distexec.errors import PayloadTooLarge
@@ -35,6 +35,7 @@ class CallOptions(NamedTuple):
     queue: str
     #: Shown instead of the function's own name.
     name: str | None = None
+    limits: Limits = NO_LIMITS
 
 
 class Counters:
@@ -143,10 +144,11 @@ class Channel:
             payload,
             future,
             queue=options.queue,
-            flags=0,
+            flags=options.limits.flags,
             label=options.name or self._label(packed.function_id, function),
             submitted_at=time.monotonic(),
             parent=self._parent() if self.session.cluster.is_home else None,
+            limits=options.limits,
         )
         future._attach(call, self)
         with self._changed:
@@ -193,6 +195,21 @@ class Channel:
             self.counters.cancelled += 1
             self.settled(1)
         return call.state is CallState.CANCELLED
+
+    def rest(self, call: PendingCall, until: float, story: str) -> bool:
+        """Let *call*, whose last attempt ended as *story* says, wait for its next one.
+
+        False if the executor is broken: nothing runs any more.
+        """
+        with self._changed:
+            if self._broken is not None:
+                return False
+            call.next_attempt(story)
+            self.window.rest(call, until)
+        call.future._mark_waiting()
+        self.counters.retried += 1
+        self.session.dispatcher.notify()
+        return True
 
     def cancel_unstarted(self) -> None:
         """Cancel every call that would not run by now: all but as many as may run together.

@@ -1,6 +1,6 @@
 """What a session asks of a cluster, whatever kind it is."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from distexec.settings import Settings
@@ -54,8 +54,14 @@ class Cluster(Protocol):
         """What its workers take over from this process; ``None`` where they keep their own."""
         ...
 
-    def serve_here(self, ref: ExecutorRef, queue: str, limit: int) -> None:
-        """Serve one executor from this thread until it has nothing to take."""
+    def serve_here(
+        self, ref: ExecutorRef, queue: str, limit: int, on_stuck: Callable[[], None]
+    ) -> None:
+        """Serve one executor from this thread until it has nothing to take.
+
+        Args:
+            on_stuck: Called when a call was given up that goes on: do not wait for this thread.
+        """
         ...
 
     def advice(self, queue: str) -> str | None:

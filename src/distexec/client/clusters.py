@@ -123,7 +123,9 @@ class RemoteCluster:
     def surroundings(self) -> "Surroundings | None":
         return None
 
-    def serve_here(self, ref: "ExecutorRef", queue: str, limit: int) -> None:
+    def serve_here(
+        self, ref: "ExecutorRef", queue: str, limit: int, on_stuck: Callable[[], None]
+    ) -> None:
         from distexec.store.connect import open_lease_store
 
         node = context.home()
@@ -137,6 +139,7 @@ class RemoteCluster:
                 seal=self.seal,
                 settings=replace(self.settings, linger_seconds=NESTED_LINGER_SECONDS),
                 forward_logs=False,
+                on_stuck=on_stuck,
             )
             slot.serve_executor(ref, limit, limit)
         except ClusterError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
 from distexec.client.channel import NUMBER_BITS, Channel
-from distexec.client.futures import Future
+from distexec.client.outcomes import conclude, settle
 from distexec.errors import (
     ClusterError,
     DistexecError,
@@ -159,13 +159,19 @@ class Collector:
             lost = json.loads(bytes(reply.payload))
             channel = session.channel(lost["executor"])
             if channel is not None:
-                session.bury(channel, lost["lease"], lost["story"], is_charged=lost["charged"])
+                session.bury(
+                    channel,
+                    lost["lease"],
+                    lost["story"],
+                    is_charged=lost["charged"],
+                    overdue=lost.get("overdue"),
+                )
             return channel, 0
         channel = session.channel(str(reply.number >> NUMBER_BITS))
         if channel is None:
             return None, 0
         if reply.kind == ReplyKind.FAILED:
-            call = channel.window.settle(reply.number)
+            call = channel.window.settle(reply.number, failed=reply.attempt)
             return channel, 0 if call is None else self._deliver_error(channel, call, reply)
         if reply.kind == ReplyKind.STARTED:
             call = channel.window.start(reply.number)
@@ -185,10 +191,9 @@ class Collector:
         elapsed = time.monotonic() - call.submitted_at
         counters.wait_seconds.append(max(0.0, elapsed - reply.run_seconds))
         counters.run_seconds.append(reply.run_seconds)
-        counters.failed += 1
-        call.payload = b""
         _, error = _outcome(reply)
-        return settle(channel, call.future, error=error)
+        assert error is not None
+        return conclude(channel, call, error)
 
     def _break(self, reply: Reply) -> None:
         """An initializer failed: the executor is broken, as the standard library says."""
@@ -223,25 +228,3 @@ def _outcome(reply: Reply) -> tuple[Any, BaseException | None]:
         failure = ResultUnpickleError(f"the result could not be unpickled here: {error!r}")
         failure.__cause__ = error
         return None, failure
-
-
-def settle(
-    channel: Channel, future: Future[Any], *, result: Any = None, error: BaseException | None = None
-) -> int:
-    """Give *future* its outcome.
-
-    Returns:
-        1 if it is settled with that; 0 if its callbacks run first, on a callback thread.
-    """
-    if not future._settle(result=result, error=error):
-        return 1
-    channel.session.callbacks.add(lambda: _run_callbacks(channel, future))
-    channel.session.look_soon()
-    return 0
-
-
-def _run_callbacks(channel: Channel, future: Future[Any]) -> None:
-    try:
-        future._run_callbacks_here()
-    finally:
-        channel.settled(1)

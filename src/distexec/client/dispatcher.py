@@ -152,7 +152,10 @@ class Dispatcher:
         entries = []
         for batch in batches:
             envelopes = [
-                Envelope(call.number, call.function[0], call.attempt, call.flags, call.payload)
+                Envelope(
+                    *(call.number, call.function[0], call.attempt, call.flags, call.payload),
+                    call.limits.timeout,
+                )
                 for call in batch.calls
             ]
             place = places.call(ref.session, ref.executor, queue, batch.entry)
@@ -204,6 +207,7 @@ class Dispatcher:
             outstanding=channel.window.outstanding,
             limit=channel.spec.limit,
             sharing=channel.sharing,
+            alone=channel.window.alone,
             cpu_share=channel.window.cpu_share,
             oldest_wait=0.0 if oldest is None else now - oldest,
             slots=cluster.slots(queue),

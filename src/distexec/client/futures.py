@@ -83,6 +83,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._waiters: list[Any] = []
         self._done_callbacks: list[Any] = []
 
+    #: Number of the attempt that runs, will run, or gave the outcome; 1 for the first.
+    attempts: int = 1
+    #: One line for each attempt before that: what it raised, or how its worker was lost.
+    history: tuple[str, ...] = ()
+
     def _attach(self, call: PendingCall, revoker: Revoker) -> None:
         self._call, self._revoker, self._pid = call, revoker, os.getpid()
 
@@ -117,7 +122,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Cancel the call if no worker has it.
 
         Returns:
-            True only if the function never has an effect. False if it runs, ran, or is about to.
+            True only if the function never has an effect, or, between two attempts of a call with
+            ``retries``, no further one. False if it runs, ran, or is about to.
         """
         call, revoker = self._call, self._revoker
         if call is None or revoker is None or self._pid != os.getpid():
@@ -145,6 +151,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         with self._condition:
             if self._state == PENDING:
                 self._state = RUNNING
+
+    def _mark_waiting(self) -> None:
+        """Note that the call waits for its next attempt; until then it can be cancelled."""
+        with self._condition:
+            if self._state == RUNNING:
+                self._state = PENDING
 
     def _detach(self) -> None:
         """Let go of the call's payload."""

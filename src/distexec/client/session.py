@@ -13,11 +13,12 @@ from distexec.client.callbacks import CallbackRunner
 from distexec.client.calls import PendingCall
 from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
-from distexec.client.collector import Collector, settle
+from distexec.client.collector import Collector
 from distexec.client.dispatcher import Dispatcher
 from distexec.client.mender import Mender
+from distexec.client.outcomes import conclude, settle
 from distexec.client.warden import Warden
-from distexec.errors import ClusterError, WorkerLost
+from distexec.errors import CallTimeout, ClusterError, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
 from distexec.wire import places
 from distexec.wire.records import CallFlag, ExecutorSpec
@@ -185,12 +186,21 @@ class Session:
                     continue
                 channel.window.take_back((queue, entry) for entry in recalled)
 
-    def bury(self, channel: Channel, lease: str, story: str, *, is_charged: bool = True) -> None:
+    def bury(
+        self,
+        channel: Channel,
+        lease: str,
+        story: str,
+        *,
+        is_charged: bool = True,
+        overdue: int | None = None,
+    ) -> None:
         """Send again what a dead lease held: what it ran is charged, and all of it runs alone.
 
         Args:
             is_charged: The lease died, and any call may be to blame; not if its node was told to
                 end.
+            overdue: Number of the call whose time was over, if the process was ended for that.
         """
         try:
             held = self.store.bury(channel.ref, lease)
@@ -207,6 +217,9 @@ class Session:
             if calls:
                 logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)
             for call in calls:
+                if call.number == overdue:
+                    self._time_out(channel, call, story)
+                    continue
                 if not is_charged:
                     continue
                 call.flags |= CallFlag.SUSPECT
@@ -216,15 +229,22 @@ class Session:
 
     def _charge(self, channel: Channel, call: PendingCall, story: str) -> None:
         """Count an attempt that ended with its worker; give the call up after too many."""
-        call.stories = (*call.stories, story)
-        call.attempt += 1
-        channel.counters.retried += 1
-        if call.attempt > MOST_ATTEMPTS and channel.window.remove(call):
-            self.fail(channel, call, WorkerLost(call.label, call.stories))
+        call.lost += 1
+        if call.lost < MOST_ATTEMPTS:
+            call.next_attempt(story)
+            channel.counters.retried += 1
+        elif channel.window.remove(call):
+            self.fail(channel, call, WorkerLost(call.label, (*call.stories, story)))
+
+    def _time_out(self, channel: Channel, call: PendingCall, story: str) -> None:
+        """End an attempt that could only be stopped with its process."""
+        if channel.window.remove(call):
+            channel.settled(conclude(channel, call, CallTimeout(call.limits.timeout, story)))
 
     def fail(self, channel: Channel, call: PendingCall, error: BaseException) -> None:
         """Settle a call, which has left its window, with *error*."""
         channel.counters.failed += 1
+        call.payload = b""
         channel.settled(settle(channel, call.future, error=error))
 
     def fail_all(self, channel: Channel, error: BaseException) -> None:

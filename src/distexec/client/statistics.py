@@ -14,6 +14,8 @@ class Statistics:
     waiting: int = 0
     #: Calls that were sent and are not settled, running ones included.
     sent: int = 0
+    #: Calls that failed, and wait for the time of their next attempt.
+    resting: int = 0
     #: Calls known to run, since some milliseconds.
     running: int = 0
     #: Calls that returned.
@@ -23,7 +25,7 @@ class Statistics:
     cancelled: int = 0
     #: Times that a worker gave a call back since it could not start it soon.
     returned: int = 0
-    #: Times that a call was repeated since its worker was lost.
+    #: Times that a call was repeated: its worker was lost, or its options ask for it.
     retried: int = 0
     #: What this process found on the server and put aside: frames and keys that are not of this
     #: cluster, or not for this session.
@@ -50,6 +52,7 @@ def statistics_of(channel: Channel | None) -> Statistics:
     return Statistics(
         waiting=counts.waiting,
         sent=counts.sent,
+        resting=channel.window.resting,
         running=counts.running,
         done=counters.done,
         failed=counters.failed,

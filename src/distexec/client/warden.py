@@ -26,6 +26,9 @@ CALLBACK_LOOK_SECONDS = 0.01
 #: Seconds after which a process that is itself a worker runs its own unstarted sub-calls.
 NESTED_SECONDS = 0.005
 
+#: The same where each wants a process for itself: time for another slot to come free.
+NESTED_ALONE_SECONDS = 1.0
+
 #: Seconds that a shutdown which cancels waits for calls that were sent to start.
 UNSTARTED_SECONDS = 1.0
 
@@ -102,7 +105,7 @@ class Warden:
         session = self._session
         if session.close_retired():
             return session.settings.beat_seconds
-        pause = self._help_nested(now)
+        pause = min(self._help_nested(now), self._wake_rested(now))
         if self.callbacks_waiting:
             self.callbacks_waiting = session.callbacks.help_if_stuck()
             pause = min(pause, CALLBACK_LOOK_SECONDS)
@@ -264,6 +267,24 @@ class Warden:
                     advice,
                 )
 
+    # Retries.
+
+    def _wake_rested(self, now: float) -> float:
+        """Send the calls on whose next attempt is due.
+
+        Returns:
+            Seconds until the next look is needed.
+        """
+        session = self._session
+        pause = session.settings.beat_seconds
+        for channel in session.channels():
+            woken, due = channel.window.wake(now)
+            if woken:
+                session.dispatch(channel, at_once=False)
+            if due is not None:
+                pause = min(pause, max(0.0, due - now))
+        return pause
+
     # Nested calls.
 
     def _help_nested(self, now: float) -> float:
@@ -281,7 +302,9 @@ class Warden:
             if oldest is None or not channel.window.in_flight:
                 continue
             pause = NESTED_SECONDS
-            if now - oldest >= NESTED_SECONDS:
+            window = channel.window
+            all_alone = window.alone == window.outstanding
+            if now - oldest >= (NESTED_ALONE_SECONDS if all_alone else NESTED_SECONDS):
                 self._add_local_slot(channel)
         return pause
 
@@ -300,10 +323,17 @@ class Warden:
             ).start()
 
     def _serve_here(self, channel: Channel, queue: str, limit: int) -> None:
-        try:
-            self._session.cluster.serve_here(channel.ref, queue, limit)
-        finally:
+        counted = iter([True])
+
+        def uncount() -> None:
+            """Let another slot have the place of this one, once."""
             with self._lock:
-                self._local_slots[channel, queue] -= 1
-                if not self._local_slots[channel, queue]:
-                    del self._local_slots[channel, queue]
+                if next(counted, False):
+                    self._local_slots[channel, queue] -= 1
+                    if not self._local_slots[channel, queue]:
+                        del self._local_slots[channel, queue]
+
+        try:
+            self._session.cluster.serve_here(channel.ref, queue, limit, uncount)
+        finally:
+            uncount()

@@ -3,6 +3,7 @@
 A window decides and remembers; it never sends. All its methods are short and take its lock.
 """
 
+import heapq
 import itertools
 import threading
 from collections import deque
@@ -17,6 +18,9 @@ from distexec.wire.records import CallFlag, Reply
 
 #: Bytes of payload above which a call travels alone: its neighbours would wait for its transfer.
 ALONE_BYTES = 64 * 1024
+
+#: Calls with one of these share neither an entry nor a process.
+_ALONE = CallFlag.SUSPECT | CallFlag.ALONE
 
 
 class WindowCounts(NamedTuple):
@@ -41,6 +45,10 @@ class Window:
         #: one would make cancelling many slow.
         self._waiting: deque[PendingCall] = deque()
         self._waiting_count = 0
+        #: Calls between two attempts, by the instant of the next one.
+        self._resting: list[tuple[float, int, PendingCall]] = []
+        #: Calls waiting and sent that want a process for themselves.
+        self._alone_count = 0
         self._sent: dict[int, PendingCall] = {}
         #: Waiting calls that were sent before: the reply to that may still come.
         self._again: dict[int, PendingCall] = {}
@@ -59,6 +67,7 @@ class Window:
         with self._lock:
             self._waiting.append(call)
             self._waiting_count += 1
+            self._alone_count += bool(call.limits.flags)
             self._is_recursive = self._is_recursive or call.parent is not None
             return not self._sent
 
@@ -70,13 +79,23 @@ class Window:
 
     @property
     def outstanding(self) -> int:
-        """How many calls are not settled."""
+        """How many calls are not settled and have something to do: resting ones have not."""
         return self._waiting_count + len(self._sent)
 
     @property
     def has_waiting(self) -> bool:
         """Whether calls wait here."""
         return self._waiting_count > 0
+
+    @property
+    def resting(self) -> int:
+        """How many calls wait for the time of their next attempt."""
+        return sum(call.state is CallState.RESTING for _, _, call in self._resting.copy())
+
+    @property
+    def alone(self) -> int:
+        """How many of the outstanding calls want a process for themselves."""
+        return self._alone_count
 
     @property
     def in_flight(self) -> int:
@@ -158,18 +177,22 @@ class Window:
         added = CallFlag.SHORT if is_short(run_time) else 0
         for call in calls:
             call.state, call.entry, call.started = CallState.SENT, entry, False
-            call.flags = call.flags & ~CallFlag.SHORT | added
+            call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & _ALONE else added)
             self._sent[call.number] = call
         self._entries[first.queue, entry] = calls
         return Batch(first.queue, entry, calls)
 
-    def settle(self, number: int) -> PendingCall | None:
+    def settle(self, number: int, failed: int = 0) -> PendingCall | None:
         """Remove a call whose last reply came; ``None`` if it is settled (by an earlier reply).
 
         The reply may be to an earlier sending, of a lease that was given up: it is as good.
+
+        Args:
+            failed: The attempt that failed, if one did. Where another one is under way since, to
+                mend just that, it is no outcome: a lease may say it twice.
         """
         with self._lock:
-            return self._settle(number)
+            return self._settle(number, failed)
 
     def complete(self, replies: Iterable[Reply]) -> list[tuple[PendingCall, Reply]]:
         """Settle the calls that returned, each with its reply, and learn how long they ran."""
@@ -182,14 +205,45 @@ class Window:
                     ended.append((call, reply))
         return ended
 
-    def _settle(self, number: int) -> PendingCall | None:
-        call = self._sent.pop(number, None)
-        if call is not None:
+    def _settle(self, number: int, failed: int = 0) -> PendingCall | None:
+        call = self._sent.get(number) or self._again.get(number)
+        if call is None or (failed and call.limits.retry and failed < call.attempt):
+            return None
+        if call.state is CallState.SENT:
+            del self._sent[number]
             call.state = CallState.SETTLED
+            self._alone_count -= bool(call.limits.flags)
             self._leave_entry(call)
-        elif (call := self._again.get(number)) is not None:
-            self._drop(call, CallState.SETTLED)
+        else:
+            self._leave_line(call)
         return call
+
+    def rest(self, call: PendingCall, until: float) -> None:
+        """Let a call that left the window wait for its next attempt."""
+        with self._lock:
+            call.state = CallState.RESTING
+            heapq.heappush(self._resting, (until, call.number, call))
+
+    def wake(self, now: float) -> tuple[bool, float | None]:
+        """Let the calls whose rest is over wait for their turn, before all others.
+
+        Returns:
+            Whether there were any, and when the next one's rest is over.
+        """
+        if not self._resting:
+            return False, None
+        with self._lock:
+            woken = []
+            while self._resting and (
+                self._resting[0][0] <= now or self._resting[0][2].state is not CallState.RESTING
+            ):
+                call = heapq.heappop(self._resting)[2]
+                if call.state is CallState.RESTING:
+                    call.submitted_at = now
+                    self._alone_count += bool(call.limits.flags)
+                    woken.append(call)
+            self._wait_again(woken)
+            return bool(woken), self._resting[0][0] if self._resting else None
 
     def learn(self, function_id: bytes, run_seconds: float, cpu_seconds: float) -> None:
         """Remember how long a call of the function ran."""
@@ -219,17 +273,17 @@ class Window:
             return call
 
     def cancel(self, call: PendingCall) -> bool:
-        """Cancel *call* if it waits here; False if it is elsewhere."""
+        """Cancel *call* if it waits or rests here; False if it is elsewhere."""
         with self._lock:
-            if call.state is not CallState.WAITING:
+            if not self._drop(call, CallState.CANCELLED):
                 return False
-            self._drop(call, CallState.CANCELLED)
+            call.payload = b""
             return True
 
     def waiting(self) -> list[PendingCall]:
-        """The calls that wait here."""
+        """The calls that wait here, for their turn or for their next attempt."""
         with self._lock:
-            return [call for call in self._waiting if call.state is CallState.WAITING]
+            return self._here()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -291,26 +345,30 @@ class Window:
             return call
 
     def remove(self, call: PendingCall) -> bool:
-        """Settle a waiting call without a reply; False if it is elsewhere by now."""
+        """Take out a call that waits here, to settle it without a reply or to let it rest.
+
+        False if it is elsewhere by now.
+        """
         with self._lock:
-            if call.state is not CallState.WAITING:
-                return False
-            self._drop(call, CallState.SETTLED)
-            return True
+            return self._leave_line(call)
 
     def drain(self) -> list[PendingCall]:
         """Settle every call without a reply."""
         with self._lock:
-            waiting = [call for call in self._waiting if call.state is CallState.WAITING]
-            calls = [*self._sent.values(), *waiting]
+            calls = [*self._sent.values(), *self._here()]
             self._sent.clear()
             self._waiting.clear()
-            self._waiting_count = 0
+            self._resting.clear()
+            self._waiting_count = self._alone_count = 0
             self._entries.clear()
             self._again.clear()
             for call in calls:
                 call.state = CallState.SETTLED
             return calls
+
+    def _here(self) -> list[PendingCall]:
+        waiting = [call for call in self._waiting if call.state is CallState.WAITING]
+        return waiting + [call for _, _, call in self._resting if call.state is CallState.RESTING]
 
     def _wait_again(self, calls: list[PendingCall]) -> None:
         calls.sort(key=lambda call: call.number)
@@ -333,11 +391,22 @@ class Window:
             self._again.pop(call.number, None)
         return call
 
-    def _drop(self, call: PendingCall, state: CallState) -> None:
-        """Take *call* out of the waiting ones; its place in line is skipped later."""
-        call.state, call.payload = state, b""
-        self._again.pop(call.number, None)
-        self._waiting_count -= 1
+    def _leave_line(self, call: PendingCall) -> bool:
+        """Settle a call that waits here. It may come back, and must not have two places then."""
+        if call.state is CallState.WAITING:
+            self._waiting.remove(call)
+        return self._drop(call, CallState.SETTLED)
+
+    def _drop(self, call: PendingCall, state: CallState) -> bool:
+        """Take *call* out of what waits and rests, if it does; its place is skipped later."""
+        if call.state is CallState.WAITING:
+            self._again.pop(call.number, None)
+            self._waiting_count -= 1
+            self._alone_count -= bool(call.limits.flags)
+        elif call.state is not CallState.RESTING:
+            return False
+        call.state = state
+        return True
 
     def _leave_entry(self, call: PendingCall) -> None:
         key = call.queue, call.entry
@@ -349,4 +418,4 @@ class Window:
 
 
 def _travels_alone(call: PendingCall) -> bool:
-    return len(call.payload) > ALONE_BYTES or bool(call.flags & CallFlag.SUSPECT)
+    return len(call.payload) > ALONE_BYTES or bool(call.flags & _ALONE)

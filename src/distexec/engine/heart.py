@@ -7,6 +7,7 @@ GIL of every child, while Celery reconnects, and while the pool is drained.
 
     child process --pidfd--> +-------+ --beat: living children, every second--> store
     told, drained --pipe---> | heart | --LEASE_LOST, one for each lease-------> the callers' replies
+    deadlines ----memory---> |       | --kill: a call that outlasted its limit-> child process
                              +-------+ --replace----------> main thread (only that one may fork)
 """
 
@@ -23,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from distexec.engine import flags
+from distexec.engine import deadlines, flags
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
 from distexec.errors import FrameRejected
@@ -47,6 +48,9 @@ class Child(Protocol):
     def pid(self) -> int: ...
     @property
     def exitcode(self) -> int | None: ...
+    #: Its place in the pool.
+    @property
+    def index(self) -> int: ...
 
 
 class Heart:
@@ -74,6 +78,8 @@ class Heart:
         self._born: deque[Child] = deque()
         self._children: dict[int, tuple[Child, int | None]] = {}
         self._dead: deque[Child] = deque(maxlen=1000)
+        #: By process, the call that outlasted its time limit.
+        self._overdue: dict[int, int] = {}
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
@@ -143,6 +149,7 @@ class Heart:
                 self._attempt(self._beat, store)
             if time.monotonic() >= self._kill_at:
                 self._kill_children()
+            self._end_overdue()
             self._wait()
         with contextlib.suppress(Exception):  # What cannot be said or removed expires.
             self._evicted.update(self._children)
@@ -166,8 +173,10 @@ class Heart:
 
     def _wait(self) -> None:
         seconds = min(self._next_beat, self._kill_at) - time.monotonic()
-        if any(descriptor is None for _, descriptor in self._children.values()):
-            seconds = min(seconds, _LOOK_SECONDS)
+        for child, descriptor in self._children.values():
+            if descriptor is None:
+                seconds = min(seconds, _LOOK_SECONDS)
+            seconds = min(seconds, deadlines.current.left(child.index, child.pid, time.monotonic()))
         self._poller.poll(max(0.0, seconds) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_reader, 4096)
@@ -196,11 +205,14 @@ class Heart:
     def _report_dead(self, store: NodeStore) -> None:
         while self._dead:
             child = self._dead[0]
-            evicted = child.pid in self._evicted
+            pid = child.pid
+            evicted = pid in self._evicted
             how = "ended with its node" if evicted else how_it_ended(child.exitcode)
-            self._report_lost(store, child.pid, how, is_charged=not evicted)
+            overdue = self._overdue.get(pid)
+            self._report_lost(store, pid, how, is_charged=not evicted, overdue=overdue)
             self._dead.popleft()
-            self._evicted.discard(child.pid)
+            self._evicted.discard(pid)
+            self._overdue.pop(pid, None)
         self._on_death()
 
     def _report_strangers(self, store: NodeStore) -> None:
@@ -213,7 +225,13 @@ class Heart:
         self._is_heir = False
 
     def _report_lost(
-        self, store: NodeStore, pid: int, how: str, *, is_charged: bool = True
+        self,
+        store: NodeStore,
+        pid: int,
+        how: str,
+        *,
+        is_charged: bool = True,
+        overdue: int | None = None,
     ) -> None:
         seal = self._membership.seal
         story = f"node {self._name}, process {pid}, {how}"
@@ -224,6 +242,7 @@ class Heart:
                 "lease": lease,
                 "story": story,
                 "charged": is_charged,
+                "overdue": overdue,
             }
             reply = Reply(0, ReplyKind.LEASE_LOST, 0, 0.0, 0.0, json.dumps(fields).encode())
             place = places.lost(ref.session)
@@ -244,6 +263,21 @@ class Heart:
             flags.refusals.note("A key of this node", error)
             at = store.beat(self._name, frame, settings.node_expiry_seconds)
         self._on_beat(at)
+
+    def _end_overdue(self) -> None:
+        """Kill the children whose call outlasted its time limit, and could not be interrupted."""
+        for child, _ in self._children.values():
+            index, pid = child.index, child.pid
+            if deadlines.current.overdue(index, pid, time.monotonic()) is None:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                # Halted first: the call may end just now, and the next one is not guilty.
+                os.kill(pid, signal.SIGSTOP)
+                overdue = deadlines.current.overdue(index, pid, time.monotonic())
+                os.kill(pid, signal.SIGCONT if overdue is None else signal.SIGKILL)
+                if overdue is not None and pid not in self._overdue:
+                    self._overdue[pid] = overdue
+                    logger.warning("Process %d is killed: its call outlasted its limit", pid)
 
     def _kill_children(self) -> None:
         self._kill_at = float("inf")

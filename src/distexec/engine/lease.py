@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from billiard import process as billiard_process
 from celery import Celery, Task
 
-from distexec.engine import flags
+from distexec.engine import deadlines, flags
 from distexec.engine.membership import Membership
 from distexec.engine.wakeup import LEASE_TASK
 from distexec.errors import FrameRejected
@@ -105,6 +106,7 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         should_yield=_should_yield,
         end_process=_end_process_of(task, frame),
         refusals=flags.refusals,
+        watchdog=_watchdog(),
     )
     return slot.serve()
 
@@ -112,6 +114,15 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
 def _queue_of(task: LeaseTask) -> str:
     delivery: Any = task.request.delivery_info
     return str(delivery["routing_key"])
+
+
+def _watchdog() -> deadlines.ChildWatchdog | None:
+    """Whoever kills this process, if it is a child with a single slot."""
+    # A child knows its place in the pool; billiard's types do not.
+    index = getattr(billiard_process.current_process(), "index", None)
+    if index is None or threading.current_thread() is not threading.main_thread():
+        return None
+    return deadlines.ChildWatchdog(index)
 
 
 def _should_yield() -> bool:

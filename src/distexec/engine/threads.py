@@ -6,7 +6,7 @@ The same window, dispatcher, collector, codec and lease loop run on it as on a r
 import os
 import secrets
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from distexec.settings import Settings
 from distexec.store.memory import MemoryCallerStore, MemoryServer
@@ -30,6 +30,7 @@ class ThreadsCluster:
         self.seal = Seal(secrets.token_bytes(32))
         self._server = MemoryServer()
         self._lock = threading.Lock()
+        #: Threads that serve, and are waited for at the end.
         self._slots: set[threading.Thread] = set()
 
     @property
@@ -49,13 +50,17 @@ class ThreadsCluster:
             thread.start()
 
     def _run_slot(self, queue: str) -> None:
+        me = threading.current_thread()
         try:
-            self._slot(queue).serve()
+            self._slot(queue, lambda: self._forget(me)).serve()
         finally:
-            with self._lock:
-                self._slots.discard(threading.current_thread())
+            self._forget(me)
 
-    def _slot(self, queue: str) -> Slot:
+    def _forget(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._slots.discard(thread)
+
+    def _slot(self, queue: str, on_stuck: Callable[[], None]) -> Slot:
         store = self._server.lease_store(NODE, os.getpid())
         return Slot(
             queue,
@@ -64,10 +69,13 @@ class ThreadsCluster:
             seal=self.seal,
             settings=self.settings,
             forward_logs=False,
+            on_stuck=on_stuck,
         )
 
-    def serve_here(self, ref: ExecutorRef, queue: str, limit: int) -> None:
-        self._slot(queue).serve_executor(ref, limit, limit)
+    def serve_here(
+        self, ref: ExecutorRef, queue: str, limit: int, on_stuck: Callable[[], None]
+    ) -> None:
+        self._slot(queue, on_stuck).serve_executor(ref, limit, limit)
 
     def grow(self, slots: int) -> None:
         """A wake-up starts a thread: there is nothing to grow."""
@@ -85,7 +93,7 @@ class ThreadsCluster:
         return None
 
     def release(self) -> None:
-        """Wait for the threads of the last executors to end."""
+        """Wait for the threads of the last executors to end, but not for calls given up."""
         with self._lock:
             slots = list(self._slots)
         for thread in slots:

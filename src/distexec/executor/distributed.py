@@ -16,8 +16,7 @@ from distexec.client.registry import check_running, open_channel
 from distexec.client.statistics import Statistics, statistics_of
 from distexec.executor.arguments import check_count, check_queue, modules_of, reject
 from distexec.executor.checked import checked_pool
-from distexec.executor.mapping import Mapper
-from distexec.executor.views import ExecutorView, make_view
+from distexec.executor.views import Viewable
 from distexec.settings import Settings
 from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.wire.values import FunctionPacker, pack_arguments, set_by_value
@@ -32,7 +31,7 @@ T = TypeVar("T")
 DEFAULT_QUEUE = "distexec"
 
 
-class DistributedExecutor(Mapper):
+class DistributedExecutor(Viewable):
     """Runs calls on a cluster of Celery workers: `concurrent.futures.Executor` on many processes.
 
     Example:
@@ -171,16 +170,8 @@ class DistributedExecutor(Mapper):
             name=self._name,
         )
 
-    def options(
-        self, *, queue: str | None = None, name: str | None = None, **unknown: object
-    ) -> "ExecutorView":
-        """Return a view on this executor whose calls have other options.
-
-        Args:
-            queue: Queue that the view's calls go to.
-            name: Shown for the view's calls instead of their functions' names.
-        """
-        return make_view(self, self._options, queue, name, unknown)
+    def _root(self) -> "DistributedExecutor":
+        return self
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. May be called again, and from a callback.

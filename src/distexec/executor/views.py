@@ -1,12 +1,13 @@
 """The same executor with other options for its calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from distexec.client.channel import CallOptions
 from distexec.client.futures import Future
 from distexec.client.statistics import Statistics
 from distexec.executor.arguments import check_queue, reject
+from distexec.executor.limits import OPTIONS, Kinds, change_limits
 from distexec.executor.mapping import Mapper
 
 if TYPE_CHECKING:
@@ -16,7 +17,75 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ExecutorView(Mapper):
+class Viewable(Mapper):
+    """What has views: an executor, and each of its views."""
+
+    #: Of the calls that are submitted here.
+    _options: CallOptions
+
+    def _root(self) -> "DistributedExecutor":
+        raise NotImplementedError
+
+    def options(
+        self,
+        *,
+        queue: str | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        retry_on: Kinds | None = None,
+        dont_retry_on: Kinds | None = None,
+        backoff: float | Sequence[float] | None = None,
+        jitter: float | None = None,
+        at_most_once: bool | None = None,
+        **unknown: object,
+    ) -> "ExecutorView":
+        """Return a view on this executor whose calls have other options; the rest stays as it is.
+
+        A call with *timeout* or *at_most_once* has a process for itself while it runs.
+
+        Args:
+            queue: Queue that the view's calls go to.
+            name: Shown for the view's calls instead of their functions' names.
+            timeout: Seconds that an attempt may last, from unpickling to the result; then it ends
+                with `CallTimeout`, if need be with its process. Infinity takes a limit away.
+            retries: Attempts after one that raised.
+            retry_on: Exceptions after which to try again; every `Exception` by default.
+            dont_retry_on: Exceptions after which not to, though *retry_on* has them. `Reject`
+                is always one.
+            backoff: Seconds before the first retry (1 by default), doubled for each that follows;
+                or a list: seconds before each, the last one repeated.
+            jitter: Share of a pause, from 0 to 1, by which it is made shorter or longer at random.
+            at_most_once: Never start a call again that may have started: when its worker is lost,
+                it fails with `WorkerLost`.
+
+        Raises:
+            TypeError: An option of another type, or one that does not exist.
+            ValueError: An option out of range, or options that contradict each other.
+        """
+        if unknown:
+            reject(unknown, "options", ("queue", "name", *OPTIONS))
+        options = self._options
+        return ExecutorView(
+            self._root(),
+            CallOptions(
+                options.queue if queue is None else check_queue(queue),
+                options.name if name is None else name,
+                change_limits(
+                    options.limits,
+                    timeout=timeout,
+                    retries=retries,
+                    retry_on=retry_on,
+                    dont_retry_on=dont_retry_on,
+                    backoff=backoff,
+                    jitter=jitter,
+                    at_most_once=at_most_once,
+                ),
+            ),
+        )
+
+
+class ExecutorView(Viewable):
     """An executor with other options for its calls: see `DistributedExecutor.options`."""
 
     def __init__(self, executor: "DistributedExecutor", options: CallOptions) -> None:
@@ -26,11 +95,8 @@ class ExecutorView(Mapper):
         """As `DistributedExecutor.submit`, with this view's options."""
         return self._executor._submit(fn, args, kwargs, self._options)
 
-    def options(
-        self, *, queue: str | None = None, name: str | None = None, **unknown: object
-    ) -> "ExecutorView":
-        """Return another view: this one's options, but those given."""
-        return make_view(self._executor, self._options, queue, name, unknown)
+    def _root(self) -> "DistributedExecutor":
+        return self._executor
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut the executor down, for all its views."""
@@ -45,22 +111,3 @@ class ExecutorView(Mapper):
 
     def __reduce__(self) -> NoReturn:
         self._executor.__reduce__()
-
-
-def make_view(
-    executor: "DistributedExecutor",
-    options: CallOptions,
-    queue: str | None,
-    name: str | None,
-    unknown: dict[str, object],
-) -> ExecutorView:
-    """Return a view with *options*, but those given."""
-    if unknown:
-        reject(unknown, "options", ("queue", "name"))
-    return ExecutorView(
-        executor,
-        CallOptions(
-            options.queue if queue is None else check_queue(queue),
-            options.name if name is None else name,
-        ),
-    )

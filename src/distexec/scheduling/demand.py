@@ -17,6 +17,7 @@ def slots_worth_having(
     slots: int,
     leases: int,
     threads: int,
+    alone: int = 0,
 ) -> int:
     """How many slots would all have something to do for one executor.
 
@@ -29,8 +30,10 @@ def slots_worth_having(
         slots: Slots that the cluster has now.
         leases: Slots that serve the executor now.
         threads: Calls that these may run at the same time: more than leases where calls wait.
+        alone: Outstanding calls that want a process for themselves, whatever they do in it.
     """
     wanted = min(outstanding, limit)
+    slots = max(slots, min(alone, limit))
     if sharing is Sharing.THREADS:
         return min(wanted, slots)
     if sharing is Sharing.LEARNED:

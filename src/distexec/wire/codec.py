@@ -5,7 +5,8 @@ are never copied: encoding gives parts for `distexec.wire.seal.Seal.seal` to joi
 slices of the frame. Integers are in network byte order::
 
     calls    count (4), and then for each
-             number (8) | function id (16) | attempt (2) | flags (2) | length (8) | payload
+             number (8) | function id (16) | attempt (2) | flags (2) | timeout (8)
+             | length (8) | payload
     replies  count (4), and then for each
              number (8) | kind (1) | attempt (2) | run (8) | cpu (8) | length (8) | payload
 
@@ -20,7 +21,7 @@ from distexec.errors import FrameRejected
 from distexec.wire.records import Envelope, Reply, ReplyKind
 
 _COUNT = struct.Struct("!I")
-_CALL = struct.Struct("!Q16sHHQ")
+_CALL = struct.Struct("!Q16sHHdQ")
 _REPLY = struct.Struct("!QBHddQ")
 
 FUNCTION_ID_SIZE = 16
@@ -38,11 +39,11 @@ def encode_calls(calls: Sequence[Envelope]) -> Parts:
         struct.error: A number does not fit its field.
     """
     parts: Parts = [_COUNT.pack(len(calls))]
-    for number, function_id, attempt, flags, payload in calls:
+    for number, function_id, attempt, flags, payload, timeout in calls:
         # struct would pad or cut it without a word.
         if len(function_id) != FUNCTION_ID_SIZE:
             raise ValueError(f"a function id has {FUNCTION_ID_SIZE} bytes, not {len(function_id)}")
-        parts.append(_CALL.pack(number, function_id, attempt, flags, len(payload)))
+        parts.append(_CALL.pack(number, function_id, attempt, flags, timeout, len(payload)))
         parts.append(payload)
     return parts
 
@@ -59,11 +60,10 @@ def decode_calls(body: bytes | memoryview) -> list[Envelope]:
     try:
         (count,) = _COUNT.unpack_from(body)
         for _ in range(count):
-            number, function_id, attempt, flags, length = _CALL.unpack_from(body, start)
+            number, function_id, attempt, flags, timeout, length = _CALL.unpack_from(body, start)
             start += _CALL.size
-            calls.append(
-                Envelope(number, function_id, attempt, flags, body[start : start + length])
-            )
+            payload = body[start : start + length]
+            calls.append(Envelope(number, function_id, attempt, flags, payload, timeout))
             start += length
     except (struct.error, OverflowError) as error:
         raise FrameRejected(f"calls: {error}") from None

@@ -36,6 +36,8 @@ class Envelope(NamedTuple):
     flags: int
     #: Pickled ``(args, kwargs)``, as `distexec.wire.values` wrote it.
     payload: bytes | memoryview
+    #: Seconds that an attempt may last, unpickling included; 0 for no limit.
+    timeout: float = 0.0
 
 
 class ReplyKind(enum.IntEnum):
@@ -55,8 +57,8 @@ class ReplyKind(enum.IntEnum):
     BROKEN = 6
     #: A logging record of a call. Number 0; payload: JSON.
     LOG = 7
-    #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story,
-    #: charged}``.
+    #: A lease ended with its process. Number 0; payload: JSON ``{executor, lease, story, charged,
+    #: overdue}``, the last being the number of the call whose time was over, if that was why.
     LEASE_LOST = 8
     #: From now on this lease takes one entry at a time, or several: it begins with one. Number: the
     #: executor's; payload: the lease.

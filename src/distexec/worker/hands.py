@@ -7,10 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distexec.wire.records import CallFlag, Envelope
+from distexec.worker.limit import TimeLimit
 
 #: Seconds that a taken call may wait unstarted before its lease returns it. Below 2 ms returns
 #: cost more than they save; above 10 ms tiny calls wait behind slow ones.
 RETURN_AFTER_SECONDS = 0.005
+
+#: The same for a call that runs alone, and waits for its neighbours to end: it doubles each time
+#: that such a call is returned, up to this. So one finds an idle lease soon, if there is any; and
+#: else some lease takes nothing for long enough to be empty.
+LONGEST_PATIENCE_SECONDS = 60.0
 
 #: A call with one of these shares its process with no other running call.
 RUNS_ALONE = CallFlag.SUSPECT | CallFlag.ALONE
@@ -41,6 +47,8 @@ class Running:
     cpu_started: float
     #: Whether its caller knows that it runs.
     announced: bool = False
+    #: Of its time, if it has one, from when on its caller knows that it runs.
+    limit: TimeLimit | None = None
 
     @classmethod
     def start(cls, taken: Taken) -> "Running":
@@ -60,20 +68,25 @@ class Hands:
         self.taken: deque[Taken] = deque()
         #: By the thread that runs each.
         self.running: dict[int, Running] = {}
+        self._patience = RETURN_AFTER_SECONDS
 
     def take(self, entry: int, calls: Iterable[Envelope], now: float) -> None:
         """Hold the *calls* of a stream entry, in their order."""
         self.taken.extend(Taken(entry, call, now) for call in calls)
 
-    def start(self) -> Running | None:
-        """Claim the next call for this thread, if it may run beside the others.
+    def start(self, is_main: bool) -> Running | None:
+        """Claim the next call for this thread, if it may run on it and beside the others.
 
-        From now on it can be neither returned nor lost.
+        From now on it can be neither returned nor lost. One that runs alone does so on the lease's
+        main thread, which can be interrupted.
         """
-        if self.running and (
-            self.taken[0].runs_alone or any(each.taken.runs_alone for each in self.running.values())
-        ):
+        runs_alone = self.taken[0].runs_alone
+        if runs_alone and (self.running or not is_main):
             return None
+        if any(each.taken.runs_alone for each in self.running.values()):
+            return None
+        if runs_alone:
+            self._patience = RETURN_AFTER_SECONDS
         running = Running.start(self.taken.popleft())
         self.running[threading.get_ident()] = running
         return running
@@ -82,17 +95,40 @@ class Hands:
         """Note that this thread's call has ended."""
         del self.running[threading.get_ident()]
 
-    def let_go(self, older_than: float | None = None) -> Iterable[Taken]:
-        """Give up the calls that did not start; only those taken before *older_than*, if given."""
-        while self.taken and (older_than is None or self.taken[0].taken_at < older_than):
-            yield self.taken.popleft()
+    @property
+    def are_reserved(self) -> bool:
+        """Whether a call runs alone, or is the next to: nothing else would be started."""
+        if self.taken and self.taken[0].runs_alone:
+            return True
+        return any(each.taken.runs_alone for each in self.running.values())
+
+    def let_go(self) -> list[Taken]:
+        """Give up the calls that did not start."""
+        given_up = list(self.taken)
+        self.taken.clear()
+        return given_up
+
+    def let_go_late(self, now: float) -> list[Taken]:
+        """Give up the calls that have waited too long, and will not start soon."""
+        if not self.taken or not self._are_held_up(now):
+            return []
+        late = [taken for taken in self.taken if self._is_late(taken, now)]
+        if late:
+            self.taken = deque(taken for taken in self.taken if not self._is_late(taken, now))
+        if any(taken.runs_alone for taken in late):
+            self._patience = min(2 * self._patience, LONGEST_PATIENCE_SECONDS)
+        return late
+
+    def _is_late(self, taken: Taken, now: float) -> bool:
+        patience = self._patience if taken.runs_alone else RETURN_AFTER_SECONDS
+        return now - taken.taken_at > patience
 
     def unannounced(self) -> list[Running]:
         """The running calls that their caller does not know to run."""
         return [running for running in self.running.values() if not running.announced]
 
-    def are_held_up(self, now: float) -> bool:
-        """Whether every running call is slow, so that what was taken will not start soon."""
+    def _are_held_up(self, now: float) -> bool:
+        """Whether every running call is slow."""
         return bool(self.running) and all(
             now - running.started_at > RETURN_AFTER_SECONDS for running in self.running.values()
         )

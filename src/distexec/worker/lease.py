@@ -20,12 +20,14 @@ still count. A lease that was ended from outside is *void*: its calls were given
 it has to say is not heard, and what it still runs is run for nobody.
 """
 
+import contextlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from distexec.errors import DistexecError
 from distexec.scheduling.batching import COMPUTING_SHARE
 from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
@@ -35,11 +37,12 @@ from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
 from distexec.worker import context
 from distexec.worker.contact import PASSING, Contact
-from distexec.worker.hands import RETURN_AFTER_SECONDS, Hands, Running
+from distexec.worker.hands import RETURN_AFTER_SECONDS, Hands, Running, Taken
 from distexec.worker.keeper import Keeper
+from distexec.worker.limit import GRACE_SECONDS, TimeLimit, Watchdog
 from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
-from distexec.worker.run import Functions, run_call
+from distexec.worker.run import Functions, out_of_time, run_call, run_within
 from distexec.worker.runners import Runners
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,9 @@ class Lease:
         should_yield: Whether the slot must be given back at the next call boundary.
         end_process: Ends this process and does not return, to stop what it runs for nobody;
             ``None`` where the process is not the lease's own.
+        watchdog: Kills this process if a call outlasts its time limit; ``None`` where that would
+            be somebody else's process.
+        on_stuck: Called when a call was given up that goes on: `run` does not return for now.
     """
 
     def __init__(
@@ -85,12 +91,15 @@ class Lease:
         should_yield: Callable[[], bool],
         refusals: Refusals,
         end_process: Callable[[], None] | None = None,
+        watchdog: Watchdog | None = None,
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._name = store, name
         self._ref, self._queue, self._spec = ref, queue, spec
         self._node, self._seal, self._settings = node, seal, settings
         self._others_wait, self._should_yield = others_wait, should_yield
         self._end_process = end_process
+        self._watchdog, self._on_stuck = watchdog, on_stuck
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._outbox = Outbox(store, seal, ref.session)
@@ -161,11 +170,28 @@ class Lease:
             call_id, most = f"{self._ref.session}-{call.number}", self._settings.max_payload_bytes
             context.running.call = context.CurrentCall(call_id, call.attempt)
             context.running.post = self._post
-            reply = run_call(call, self._functions, node=self._node, max_payload=most)
+            if call.timeout:
+                reply = self._run_within_limit(running)
+            else:
+                reply = run_call(call, self._functions, node=self._node, max_payload=most)
             context.running.call = context.running.post = None
             if os.getpid() != self._pid:
                 os._exit(0)  # The call forked, and this is the child: only the parent answers.
             self._finish(running, reply)
+
+    def _run_within_limit(self, running: Running) -> Reply:
+        """Run a call that has a time limit, on this thread."""
+        call, most = running.taken.call, self._settings.max_payload_bytes
+        limit = TimeLimit(call.timeout, f"node {self._node}, process {self._pid}")
+        running.limit = limit
+        self._keeper.wake()
+        if self._watchdog is not None:
+            self._watchdog.watch(call.number, limit.deadline + GRACE_SECONDS)
+        try:
+            return run_within(limit, call, self._functions, node=self._node, max_payload=most)
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.rest()
 
     def _run_beside(self) -> None:
         """Run calls on an extra thread."""
@@ -186,7 +212,7 @@ class Lease:
                     if not is_main and self._should_retire(idle_since):
                         self._runners.retire()
                         break
-                    if self._ended or self._has_leader or (self._main_waits and not is_main):
+                    if self._ended or self._has_leader or self._may_not_lead(is_main):
                         self._main_waits = is_main
                         self._changed.wait(LOOK_SECONDS)
                         if is_main:
@@ -196,7 +222,7 @@ class Lease:
             if running is not None:
                 if self._must_announce(running):
                     self._announce([running])
-                if not self._is_void:
+                if not self._is_void and not self._outbox.is_void:
                     return running
                 with self._changed:
                     self._hands.finish()  # Somebody else runs it.
@@ -214,12 +240,16 @@ class Lease:
             # A call alone on its lease runs on the child's main thread.
             self._changed.notify_all()
             return None
-        running = hands.start()
+        running = hands.start(is_main)
         if running is not None:
             if running.taken.runs_alone:
-                self._return_unstarted()
+                self._return(hands.let_go())
             self._keeper.wake()
         return running
+
+    def _may_not_lead(self, is_main: bool) -> bool:
+        """Whether what this thread read would not be started, or by the wrong thread."""
+        return self._hands.are_reserved or (self._main_waits and not is_main)
 
     def _finish(self, running: Running, reply: Reply) -> None:
         """Put the reply into the outbox, and send it unless others may travel with it."""
@@ -227,6 +257,8 @@ class Lease:
         with self._changed:
             self._hands.finish()
             self._calls_run += 1
+            if running.limit is not None and running.limit.abandoned:
+                return
             if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
                 reply = reply._replace(payload=pack_entry(running.taken.entry))
             else:
@@ -238,7 +270,7 @@ class Lease:
             limit = self._spec.calls_per_child
             if limit is not None and self._calls_run >= limit:
                 self._ended = True
-                self._return_unstarted()
+                self._return(self._hands.let_go())
             if self._hands.running or self._hands.taken:
                 self._changed.notify_all()
         if must_send:
@@ -324,7 +356,7 @@ class Lease:
         """Take nothing more; hand back what did not start."""
         with self._changed:
             self._ended = True
-            self._return_unstarted()
+            self._return(self._hands.let_go())
             self._changed.notify_all()
 
     # Replies.
@@ -388,8 +420,9 @@ class Lease:
             Seconds until the next look; ``None``: when the next call starts.
         """
         now = time.monotonic()
+        due_in = self._hold_to_limits(now)
         if pause := self._contact.pause():
-            return pause
+            return min(pause, due_in)
         with self._changed:
             hands = self._hands
             unannounced = hands.unannounced()
@@ -410,11 +443,13 @@ class Lease:
         if not (room and self._add_runners(room, waiting, busy)):
             with self._changed:
                 # Nobody else could start it where calls run one at a time, and order would be lost.
-                if self._spec.limit > 1 and self._hands.are_held_up(now):
-                    self._return_unstarted(now - RETURN_AFTER_SECONDS)
+                if self._spec.limit > 1:
+                    self._return(self._hands.let_go_late(now))
         if expects:
             return 0.0
-        return quiet if self._spec.sharing is Sharing.NEVER or not quiet else ROOM_SECONDS
+        if quiet is None:
+            return None
+        return min(due_in, quiet if self._spec.sharing is Sharing.NEVER else ROOM_SECONDS)
 
     def _add_runners(self, room: int, waiting: int, busy: int) -> int:
         try:
@@ -444,9 +479,42 @@ class Lease:
             )
             self._end_process()
 
-    def _return_unstarted(self, older_than: float | None = None) -> None:
-        """Move calls that wait in this lease's hands back to their caller."""
-        for taken in self._hands.let_go(older_than):
+    def _hold_to_limits(self, now: float) -> float:
+        """Interrupt the call whose time is over; give it up if that is no use, and nobody kills.
+
+        Returns:
+            Seconds until the next look is needed.
+        """
+        with self._changed:
+            running = next((each for each in self._hands.running.values() if each.limit), None)
+        if running is None or running.limit is None:
+            return QUIET_SECONDS
+        left = running.limit.look(now)
+        if left > 0:
+            return left
+        if self._watchdog is None:
+            self._give_up(running, running.limit, now)
+        return QUIET_SECONDS
+
+    def _give_up(self, running: Running, limit: TimeLimit, now: float) -> None:
+        """Answer for a call that goes on, and end the lease: its thread cannot be had back."""
+        with self._changed:
+            is_running = any(each is running for each in self._hands.running.values())
+            if not is_running or limit.abandoned:
+                return
+            limit.abandoned = True
+            reply = out_of_time(running.taken.call, limit)
+            self._outbox.answer(running.taken.entry, reply, now)
+        self._end()
+        self._send()
+        with contextlib.suppress(DistexecError):
+            # Another slot may have its place.
+            self._store.leave(force=True)
+        self._on_stuck()
+
+    def _return(self, unstarted: Iterable[Taken]) -> None:
+        """Move calls that this lease took back to their caller."""
+        for taken in unstarted:
             call, entry = taken.call, taken.entry
             reply = Reply(
                 call.number, ReplyKind.RETURNED, call.attempt, 0.0, 0.0, pack_entry(entry)

@@ -33,6 +33,8 @@ class Outbox:
         self._finished: list[int] = []
         #: What was sent and not answered. It is sent again as it is, so that its reader can tell.
         self._unanswered: tuple[bytes | None, list[int]] | None = None
+        #: Whether nobody hears the lease any more.
+        self.is_void = False
 
     def __bool__(self) -> bool:
         return bool(self._replies or self._finished or self._unanswered)
@@ -81,12 +83,14 @@ class Outbox:
             Exception: The store cannot be spoken to. Nothing is forgotten: send again.
         """
         with self._sending:
+            if self.is_void:
+                return False
             self._unanswered = self._unanswered or self._pack()
             if self._unanswered is None:
                 return True
-            heard = self._store.reply(*self._unanswered)
+            self.is_void = not self._store.reply(*self._unanswered)
             self._unanswered = None
-            return heard
+            return not self.is_void
 
     def _pack(self) -> tuple[bytes | None, list[int]] | None:
         with self._lock:

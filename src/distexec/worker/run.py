@@ -18,6 +18,7 @@ from distexec.errors import (
 from distexec.wire.exceptions import pack_exception
 from distexec.wire.records import Envelope, Reply, ReplyKind
 from distexec.wire.values import pack_result, unpack_arguments, unpack_function
+from distexec.worker.limit import TimeLimit
 
 #: Functions that a process keeps of one executor. A program that makes a lambda per call would
 #: otherwise fill the workers' memory.
@@ -84,6 +85,22 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
     run_seconds = time.monotonic() - started
     cpu_seconds = time.thread_time() - cpu_started
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
+
+
+def run_within(
+    limit: TimeLimit, call: Envelope, functions: Functions, *, node: str, max_payload: float
+) -> Reply:
+    """As `run_call`, but a call that was interrupted ends in the limit's error."""
+    reply = limit.hold(lambda: run_call(call, functions, node=node, max_payload=max_payload))
+    if reply is not None and not limit.expired:
+        return reply
+    return out_of_time(call, limit)
+
+
+def out_of_time(call: Envelope, limit: TimeLimit) -> Reply:
+    """The last reply of a call that outlasted its *limit*."""
+    payload = pack_exception(limit.error)
+    return Reply(call.number, ReplyKind.FAILED, call.attempt, limit.seconds, 0.0, payload)
 
 
 def _pack(result: object) -> bytes:

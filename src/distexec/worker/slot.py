@@ -19,6 +19,7 @@ from distexec.wire.values import unpack_result
 from distexec.worker import logs
 from distexec.worker.contact import PASSING
 from distexec.worker.lease import Lease
+from distexec.worker.limit import Watchdog
 from distexec.worker.surroundings import prepare
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ class Slot:
         forward_logs: Send logging records to the callers; not where both share a process.
         end_process: Ends the process, which is the slot's own; ``None`` if it is not.
         refusals: Counts what is not signed for this slot.
+        watchdog: Ends this process if a call outlasts its time limit; ``None`` where the process
+            is not the slot's own.
+        on_stuck: Called when a call was given up that still holds the slot's thread.
     """
 
     def __init__(
@@ -56,12 +60,15 @@ class Slot:
         forward_logs: bool = True,
         end_process: Callable[[], None] | None = None,
         refusals: Refusals | None = None,
+        watchdog: Watchdog | None = None,
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue, self._store = queue, store
         self._node, self._seal, self._settings, self._share = node, seal, settings, share
         self._node_wants_it = should_yield
         self._forward_logs, self._end_process = forward_logs, end_process
         self._refusals = Refusals() if refusals is None else refusals
+        self._watchdog, self._on_stuck = watchdog, on_stuck
         self._slice_started = 0.0
         self._looked_at = 0.0
         #: Whether the process must be replaced before it serves again.
@@ -129,6 +136,8 @@ class Slot:
             should_yield=lambda: self._should_yield(ref),
             end_process=self._end_process,
             refusals=self._refusals,
+            watchdog=self._watchdog,
+            on_stuck=self._on_stuck,
         )
         work.run()
         if spec.calls_per_child is not None:

@@ -1,0 +1,65 @@
+"""Options are checked where they are given: the mistake is in the line that raises."""
+
+import math
+from typing import Any
+
+import pytest
+
+import distexec
+
+
+@pytest.fixture
+def executor() -> distexec.DistributedExecutor:
+    """Nothing is started before the first submit."""
+    return distexec.DistributedExecutor(cluster="threads")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "hint"),
+    [
+        ({"timeout": 0}, ValueError, "greater than 0"),
+        ({"timeout": -1}, ValueError, "0 or more"),
+        ({"timeout": math.nan}, ValueError, "nan"),
+        ({"timeout": "5"}, TypeError, "seconds"),
+        ({"timeout": True}, TypeError, "True"),
+        ({"timeout": 10**400}, ValueError, "too large"),
+        ({"retries": -1}, ValueError, "from 0"),
+        ({"retries": 1.5}, TypeError, "whole number"),
+        ({"retries": 10**6}, ValueError, "1000"),
+        ({"retries": 1, "retry_on": ValueError("x")}, TypeError, "exception class"),
+        ({"retries": 1, "retry_on": (ValueError, 3)}, TypeError, "not 3"),
+        ({"retries": 1, "dont_retry_on": "OSError"}, TypeError, "dont_retry_on"),
+        ({"retries": 1, "backoff": []}, ValueError, "at least one"),
+        ({"retries": 1, "backoff": [1, -1]}, ValueError, "-1"),
+        ({"retries": 1, "backoff": math.inf}, ValueError, "finite"),
+        ({"retries": 1, "jitter": 2}, ValueError, "from 0 to 1"),
+        ({"backoff": 3}, ValueError, "retries="),
+        ({"at_most_once": 1}, TypeError, "True or False"),
+        ({"at_most_once": True, "retries": 1}, ValueError, "contradict"),
+        ({"timeot": 3}, TypeError, "Did you mean 'timeout'"),
+        ({"max_retries": 3}, TypeError, "Did you mean 'retries'"),
+    ],
+)
+def test_a_wrong_option_is_refused(
+    executor: distexec.DistributedExecutor,
+    options: dict[str, Any],
+    error: type[Exception],
+    hint: str,
+) -> None:
+    """Each message says what would be right."""
+    with pytest.raises(error, match=hint):
+        executor.options(**options)
+
+
+def test_views_add_up(executor: distexec.DistributedExecutor) -> None:
+    """A view of a view keeps what is not given anew; the executor itself is never changed."""
+    view = executor.options(timeout=5, retries=3).options(backoff=2, name="load")
+    limits = view._options.limits
+
+    assert (limits.timeout, view._options.name) == (5.0, "load")
+    assert limits.retry is not None
+    assert (limits.retry.retries, limits.retry.backoff) == (3, 2.0)
+    assert view.options(timeout=math.inf)._options.limits.timeout == 0
+    assert executor._options.limits == executor.options()._options.limits
+    with pytest.raises(ValueError, match="contradict"):
+        view.options(at_most_once=True)
