@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         RemoteError,
         ResultUnpickleError,
         SecretError,
+        WindowFull,
         WorkerLost,
     )
     from distexec.executor import (
@@ -83,6 +84,7 @@ _HOMES = {
     "RemoteError": "distexec.errors",
     "ResultUnpickleError": "distexec.errors",
     "SecretError": "distexec.errors",
+    "WindowFull": "distexec.errors",
     "WorkerLost": "distexec.errors",
 }
 
@@ -123,6 +125,7 @@ __all__ = [
     "ResultUnpickleError",
     "SecretError",
     "Statistics",
+    "WindowFull",
     "WorkerLost",
     "current_call",
     "__version__",

@@ -9,6 +9,7 @@
     │   ├── ClusterMismatch                  Python, wire version or secret differ
     │   └── SecretError                      (also ValueError) no secret, or one others can read
     ├── FrameRejected                        a frame that was not signed for this place
+    ├── WindowFull                           (also queue.Full) ``max_waiting`` calls wait already
     ├── NotPicklable                         (also pickle.PicklingError) names the path to it
     ├── PayloadTooLarge                      (also ValueError) above ``max_payload``
     ├── RemoteError                          an exception that cannot be rebuilt here
@@ -24,6 +25,7 @@ Each survives pickling: its ``args`` are the arguments of its constructor.
 """
 
 import pickle
+import queue
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
 
@@ -54,6 +56,10 @@ class SecretError(ClusterError, ValueError):
 
 class FrameRejected(DistexecError):
     """Bytes that were not signed with the cluster's secret for the place they were found in."""
+
+
+class WindowFull(DistexecError, queue.Full):
+    """As many calls wait in the caller as ``max_waiting`` allows, and no room came in time."""
 
 
 class NotPicklable(DistexecError, pickle.PicklingError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, label_of
 from distexec.client.futures import Future
+from distexec.client.room import Room
 from distexec.client.window import Window
 from distexec.errors import PayloadTooLarge
 from distexec.store.port import ExecutorRef, Held
@@ -88,6 +89,8 @@ class Channel:
         self.dropped = False
         #: Entries to put that may have been written already: sent again as they are, never anew.
         self.outgoing: deque[Outgoing] = deque()
+        #: Where calls wait, if their number is limited.
+        self.room: Room | None = None
         self._packer = FunctionPacker()
         self._labels: dict[bytes, str] = {}
         self._numbers = itertools.count(numbers_of(ref))
@@ -193,6 +196,7 @@ class Channel:
             self.session.dispatch(self, at_once=False)
         if cancelled:
             self.counters.cancelled += 1
+            self.notice_room()
             self.settled(1)
         return call.state is CallState.CANCELLED
 
@@ -232,6 +236,7 @@ class Channel:
         """Take no more calls. The channel closes when its last one is settled."""
         with self._changed:
             self._closing = True
+        self.notice_room()
         self.settled(0)
 
     def drop(self) -> None:
@@ -251,7 +256,14 @@ class Channel:
         with self._changed:
             if self._broken is None:
                 self._broken = error
-            return self.window.drain()
+            given_up = self.window.drain()
+        self.notice_room()
+        return given_up
+
+    def notice_room(self) -> None:
+        """Let go on who waits for room, if anybody: fewer calls wait, or none is taken any more."""
+        if self.room is not None:
+            self.room.notice()
 
     def settled(self, count: int) -> None:
         """Note that *count* futures have their outcome, and their callbacks ran.

@@ -131,6 +131,7 @@ class Dispatcher:
         try:
             self._put(channel, patience)
             while batches := channel.window.take_ready(channel.leases):
+                channel.notice_room()
                 for queue in {batch.queue for batch in batches}:
                     self._seal(channel, queue, [batch for batch in batches if batch.queue == queue])
                 self._put(channel, patience)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 from distexec.client.channel import CallOptions, Channel
 from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
-from distexec.client.futures import Future
+from distexec.client.futures import Future, checked_timeout
 from distexec.client.registry import check_running, open_channel
+from distexec.client.room import Room
 from distexec.client.statistics import Statistics, statistics_of
 from distexec.executor.arguments import check_count, check_queue, modules_of, reject
 from distexec.executor.checked import checked_pool
@@ -56,6 +57,11 @@ class DistributedExecutor(Viewable):
         threads: Whether calls may run on threads of one process: ``None`` finds out which calls
             only wait, ``True`` says that they may, ``False`` keeps a process for each.
         max_tasks_per_child: Calls after which a worker process is replaced.
+        max_waiting: Calls that may wait in this process for their turn, beside those that were
+            sent. While so many do, `submit` waits, except on a callback's or an event loop's
+            thread. ``None``: any number, and `submit` never waits.
+        submit_timeout: Seconds that `submit` waits then, before it raises `WindowFull`; 0 raises at
+            once. ``None``: as long as it takes.
         ship: Modules, or their names or paths, that nodes do not have: sent along by value.
 
     Raises:
@@ -77,6 +83,8 @@ class DistributedExecutor(Viewable):
         name: str | None = None,
         threads: bool | None = None,
         max_tasks_per_child: int | None = None,
+        max_waiting: int | None = None,
+        submit_timeout: float | None = None,
         ship: Sequence[ModuleType | str] = (),
         **unknown: object,
     ) -> None:
@@ -86,11 +94,15 @@ class DistributedExecutor(Viewable):
             raise TypeError("initializer must be a callable")
         check_count("max_workers", max_workers)
         check_count("max_tasks_per_child", max_tasks_per_child)
+        check_count("max_waiting", max_waiting)
+        if submit_timeout is not None and max_waiting is None:
+            raise ValueError("submit_timeout is for executors with max_waiting")
         self._max_workers = max_workers
         self._options = CallOptions(check_queue(DEFAULT_QUEUE if queue is None else queue))
         self._name = name or thread_name_prefix
         self._sharing = _SHARING[threads]
         self._calls_per_child = max_tasks_per_child
+        self._max_waiting, self._submit_timeout = max_waiting, checked_timeout(submit_timeout)
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._shutdown = False
@@ -110,8 +122,8 @@ class DistributedExecutor(Viewable):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule ``fn(*args, **kwargs)``; arguments are those of this moment.
 
-        Does not wait for the call, nor for a worker. The first submit connects to the cluster, or
-        starts the embedded one.
+        Does not wait for the call, nor for a worker; but for room, if *max_waiting* was given.
+        The first submit connects to the cluster, or starts the embedded one.
 
         Returns:
             A future. What cannot be sent to another process is its exception.
@@ -121,6 +133,7 @@ class DistributedExecutor(Viewable):
             RuntimeError: The executor was shut down, or the interpreter is ending.
             BrokenExecutor: The initializer failed.
             PayloadTooLarge: The arguments are larger than the cluster carries.
+            WindowFull: *max_waiting* calls wait, and no room came in time.
             ClusterError: The cluster cannot be reached, refuses, or does not fit.
         """
         return self._submit(fn, args, kwargs, self._options)
@@ -140,7 +153,10 @@ class DistributedExecutor(Viewable):
             if self._checked is not None:
                 return cast("Future[Any]", self._checked.submit(fn, *args, **kwargs))
             channel = self._open()
-        return channel.submit(fn, args, kwargs, options)
+        if channel.room is None:
+            return channel.submit(fn, args, kwargs, options)
+        with channel.room.entered():
+            return channel.submit(fn, args, kwargs, options)
 
     def _open(self) -> Channel:
         """Join the cluster, at the first submit."""
@@ -156,6 +172,8 @@ class DistributedExecutor(Viewable):
                 channel = self._channel = open_channel(self._find_cluster(), self._make_spec)
                 self._finalizer = weakref.finalize(self, _drop, channel, self._pid)
                 self._finalizer.atexit = False
+                if self._max_waiting is not None:
+                    channel.room = Room(channel, self._max_waiting, self._submit_timeout)
             return self._channel
 
     def _make_spec(self, cluster: Cluster) -> ExecutorSpec:
@@ -242,5 +260,7 @@ _CONSTRUCTOR_OPTIONS = (
     "name",
     "threads",
     "max_tasks_per_child",
+    "max_waiting",
+    "submit_timeout",
     "ship",
 )

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeVar, cast
 
 from distexec.client.futures import checked_timeout
+from distexec.errors import WindowFull
 
 T = TypeVar("T")
 
@@ -60,7 +61,14 @@ class Mapper(Executor):
         buffersize: int | None,
     ) -> Iterator[Any]:
         first = inputs if buffersize is None else itertools.islice(inputs, buffersize)
-        futures = deque(self.submit(fn, *args) for args in first)
+        futures: deque[Future[Any]] = deque()
+        try:
+            for args in first:
+                futures.append(self.submit(fn, *args))
+        except WindowFull:  # Half of it is of no use to anybody.
+            for future in futures:
+                future.cancel()
+            raise
         # A function of its own: all of the above happens at the call, not at the first `next`.
         return _results(futures, weakref.ref(self), fn, inputs, end_time, buffersize)
 
