@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import inspect
 import sys
 import time
+import types
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +68,7 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
             raise
         # The user's function runs here.
         result = function(*args, **kwargs)
-        if inspect.iscoroutine(result):
+        if isinstance(result, types.CoroutineType):
             result = asyncio.run(result)
         del args, kwargs, function
         payload = _pack(result)
@@ -81,7 +81,6 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
     except BaseException as error:
         kind = ReplyKind.FAILED
         payload = pack_exception(_without_our_frames(error))
-    _flush_output()
     run_seconds = time.monotonic() - started
     cpu_seconds = time.thread_time() - cpu_started
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
@@ -120,8 +119,8 @@ def _without_our_frames(error: BaseException) -> BaseException:
     return error
 
 
-def _flush_output() -> None:
-    """What a call printed is out before its reply leaves. A broken stream is the user's."""
+def flush_output() -> None:
+    """Let out what calls printed, before their replies leave. A broken stream is the user's."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with contextlib.suppress(Exception):
