@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
 
     from distexec.client.futures import Future
+    from distexec.client.handle import Handle
     from distexec.client.statistics import Statistics
     from distexec.engine.local import LocalCluster
     from distexec.errors import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         RemoteError,
         ResultUnpickleError,
         SecretError,
+        ValueLost,
         WindowFull,
         WorkerLost,
     )
@@ -64,6 +66,7 @@ _HOMES = {
     "ThreadPoolExecutor": "distexec.executor",
     "ProcessPoolExecutor": "distexec.executor",
     "Future": "distexec.client.futures",
+    "Handle": "distexec.client.handle",
     "Statistics": "distexec.client.statistics",
     "LocalCluster": "distexec.engine.local",
     "CurrentCall": "distexec.worker.context",
@@ -84,6 +87,7 @@ _HOMES = {
     "RemoteError": "distexec.errors",
     "ResultUnpickleError": "distexec.errors",
     "SecretError": "distexec.errors",
+    "ValueLost": "distexec.errors",
     "WindowFull": "distexec.errors",
     "WorkerLost": "distexec.errors",
 }
@@ -115,6 +119,7 @@ __all__ = [
     "DistributedExecutor",
     "ExecutorView",
     "FrameRejected",
+    "Handle",
     "InitializerFailed",
     "LocalCluster",
     "ModuleMissing",
@@ -125,6 +130,7 @@ __all__ = [
     "ResultUnpickleError",
     "SecretError",
     "Statistics",
+    "ValueLost",
     "WindowFull",
     "WorkerLost",
     "current_call",
