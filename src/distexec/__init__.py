@@ -22,12 +22,10 @@ if TYPE_CHECKING:
         Executor,
         InvalidStateError,
         TimeoutError,
-        as_completed,
         wait,
     )
 
     from distexec.client.futures import Future
-    from distexec.client.handle import Handle
     from distexec.client.statistics import Statistics
     from distexec.engine.local import LocalCluster
     from distexec.errors import (
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
         RemoteError,
         ResultUnpickleError,
         SecretError,
-        ValueLost,
         WindowFull,
         WorkerLost,
     )
@@ -57,7 +54,9 @@ if TYPE_CHECKING:
         ProcessPoolExecutor,
         ThreadPoolExecutor,
     )
+    from distexec.progress import as_completed
     from distexec.worker.context import CurrentCall, current_call
+    from distexec.worker.progress import Progress, report_progress
 
 #: Our names, and where they are defined. Each module is imported when its name is first used.
 _HOMES = {
@@ -66,11 +65,13 @@ _HOMES = {
     "ThreadPoolExecutor": "distexec.executor",
     "ProcessPoolExecutor": "distexec.executor",
     "Future": "distexec.client.futures",
-    "Handle": "distexec.client.handle",
     "Statistics": "distexec.client.statistics",
     "LocalCluster": "distexec.engine.local",
     "CurrentCall": "distexec.worker.context",
     "current_call": "distexec.worker.context",
+    "Progress": "distexec.worker.progress",
+    "report_progress": "distexec.worker.progress",
+    "as_completed": "distexec.progress",
     "CallTimeout": "distexec.errors",
     "CallUnpickleError": "distexec.errors",
     "ClusterError": "distexec.errors",
@@ -87,7 +88,6 @@ _HOMES = {
     "RemoteError": "distexec.errors",
     "ResultUnpickleError": "distexec.errors",
     "SecretError": "distexec.errors",
-    "ValueLost": "distexec.errors",
     "WindowFull": "distexec.errors",
     "WorkerLost": "distexec.errors",
 }
@@ -119,21 +119,21 @@ __all__ = [
     "DistributedExecutor",
     "ExecutorView",
     "FrameRejected",
-    "Handle",
     "InitializerFailed",
     "LocalCluster",
     "ModuleMissing",
     "NotPicklable",
     "PayloadTooLarge",
+    "Progress",
     "Reject",
     "RemoteError",
     "ResultUnpickleError",
     "SecretError",
     "Statistics",
-    "ValueLost",
     "WindowFull",
     "WorkerLost",
     "current_call",
+    "report_progress",
     "__version__",
 ]
 

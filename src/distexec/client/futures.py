@@ -5,6 +5,7 @@ import math
 import os
 import threading
 from _thread import RLock
+from collections.abc import Callable
 from concurrent.futures._base import (
     CANCELLED,
     CANCELLED_AND_NOTIFIED,
@@ -15,6 +16,7 @@ from concurrent.futures._base import (
 from typing import Any, Generic, Protocol, TypeVar
 
 from distexec.client.calls import PendingCall
+from distexec.worker.progress import Progress
 
 T = TypeVar("T")
 
@@ -73,6 +75,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _pid: int = 0
     #: Whether callbacks are left to whoever settles.
     _defers_callbacks = False
+    _progress: Progress | None = None
+    _progress_callbacks: tuple[Callable[["Future[Any]"], object], ...] = ()
 
     def __init__(self) -> None:
         # The attributes of the standard library's class, but for the condition.
@@ -87,6 +91,19 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     attempts: int = 1
     #: One line for each attempt before that: what it raised, or how its worker was lost.
     history: tuple[str, ...] = ()
+
+    def progress(self) -> Progress | None:
+        """What the call last told of how far it has come; ``None`` before it did: see
+        `distexec.report_progress`.
+        """
+        return self._progress
+
+    def add_progress_callback(self, fn: "Callable[[Future[T]], object]") -> None:
+        """Call ``fn(future)`` each time the call tells of its progress, until it ends.
+
+        On the thread of done-callbacks, and with what `progress` says by then.
+        """
+        self._progress_callbacks += (fn,)
 
     def _attach(self, call: PendingCall, revoker: Revoker) -> None:
         self._call, self._revoker, self._pid = call, revoker, os.getpid()

@@ -1,16 +1,23 @@
 """What becomes of a call whose attempt has ended: its future's outcome, or another attempt."""
 
+import logging
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
 from distexec.client.futures import Future
 from distexec.scheduling.retries import pause_before_retry
 from distexec.wire.culprit import describe_error
+from distexec.wire.records import Reply
+from distexec.worker.progress import read_progress
 
 if TYPE_CHECKING:
     from distexec.client.channel import Channel
+
+logger = logging.getLogger("concurrent.futures")
 
 #: Characters of an exception that an attempt's story tells.
 LONGEST_STORY = 300
@@ -31,7 +38,7 @@ def conclude(channel: "Channel", call: PendingCall, error: BaseException) -> int
             if channel.rest(call, time.monotonic() + pause, story):
                 return 0
     channel.counters.failed += 1
-    call.drop_payload()
+    call.payload = b""
     return settle(channel, call.future, error=error)
 
 
@@ -52,6 +59,24 @@ def settle(
     channel.session.callbacks.add(lambda: _run_callbacks(channel, future))
     channel.session.look_soon()
     return 0
+
+
+def report(channel: "Channel", call: PendingCall, reply: Reply) -> None:
+    """Let a call's future know how far it has come; its callbacks run on a callback thread."""
+    future = call.future
+    if reply.attempt == call.attempt:
+        future._progress = read_progress(reply.payload)
+        for callback in future._progress_callbacks:
+            channel.session.callbacks.add(partial(_call_back, callback, future))
+            channel.session.look_soon()
+
+
+def _call_back(callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+    try:
+        callback(future)
+    except Exception:
+        # As the standard library does with done-callbacks.
+        logger.exception("exception calling callback for %r", future)
 
 
 def _run_callbacks(channel: "Channel", future: Future[Any]) -> None:

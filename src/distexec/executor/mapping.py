@@ -4,12 +4,13 @@ import itertools
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar, cast
 
 from distexec.client.futures import checked_timeout
 from distexec.errors import WindowFull
+from distexec.progress import show
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class Mapper(Executor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool = False,
     ) -> Iterator[T]:
         """Call *fn* with the items of *iterables*, several at a time; results come in order.
 
@@ -33,6 +35,7 @@ class Mapper(Executor):
             chunksize: Inputs that travel and run together as one call.
             buffersize: Calls that may be submitted and not yielded; the iterables are drawn as
                 results are taken. ``None`` draws all of them before this method returns.
+            progress: Whether to show a bar on stderr, if that is a terminal.
 
         Raises:
             TimeoutError: From the iterator: the next result is not there in time.
@@ -47,11 +50,14 @@ class Mapper(Executor):
         timeout = checked_timeout(timeout)
         end_time = None if timeout is None else time.monotonic() + timeout
         inputs = zip(*iterables, strict=False)
+        results: Iterator[T]
         if chunksize == 1:
-            return self._yield_results(fn, inputs, end_time, buffersize)
-        chunks = ((chunk,) for chunk in _chunks(inputs, chunksize))
-        lists = self._yield_results(_Chunked(fn), chunks, end_time, buffersize)
-        return itertools.chain.from_iterable(cast("Iterator[list[T]]", lists))
+            results = self._yield_results(fn, inputs, end_time, buffersize)
+        else:
+            chunks = ((chunk,) for chunk in _chunks(inputs, chunksize))
+            lists = self._yield_results(_Chunked(fn), chunks, end_time, buffersize)
+            results = itertools.chain.from_iterable(cast("Iterator[list[T]]", lists))
+        return show(results, _length(iterables)) if progress else results
 
     def _yield_results(
         self,
@@ -82,6 +88,12 @@ class _Chunked:
 
     def __call__(self, chunk: list[tuple[Any, ...]]) -> list[Any]:
         return [self._function(*args) for args in chunk]
+
+
+def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
+    """How many inputs there will be, if that can be told before."""
+    lengths = [len(each) for each in iterables if isinstance(each, Sized)]
+    return min(lengths) if len(lengths) == len(iterables) else None
 
 
 def _chunks(inputs: Iterator[Any], size: int) -> Iterator[list[Any]]:

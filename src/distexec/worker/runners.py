@@ -51,8 +51,7 @@ class Runners:
         for each in running:
             if each.taken.runs_alone:
                 return 0
-            elapsed, computed = each.watch(now)
-            if not is_waiting(sharing, elapsed, computed):
+            if not is_waiting(sharing, now - each.started_at, each.cpu_seconds()):
                 return 0
         return runners_to_add(len(running), self._spec.limit)
 

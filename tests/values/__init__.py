@@ -1,1 +1,0 @@
-"""Large values and results: sent once, beside the calls that use them."""
