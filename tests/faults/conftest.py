@@ -1,11 +1,12 @@
 """Fixtures of the fault matrix, and the table that a run of it ends with."""
 
+import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-import psutil
 import pytest
 
 from conftest import eventually
@@ -26,17 +27,30 @@ def trial(tmp_path: Path, record_property: Callable[[str, object], None]) -> Cal
 
 @pytest.fixture(autouse=True)
 def nothing_stays(rig: Rig) -> Iterator[None]:
-    """After a row the caller has the descriptors and threads of before, the server no key of it."""
-    process = psutil.Process()
-    before = process.num_fds(), threading.active_count()
+    """After a row the caller has the descriptors and threads of before, the server no key of it.
+
+    Nodes of its own are ended: were two to have one name, each would be taken for the other.
+    """
+    nodes, threads, descriptors = set(rig.nodes), threading.active_count(), open_descriptors()
     yield
+    rig.end_nodes(*rig.nodes.keys() - nodes)
 
     def is_clean() -> bool:
-        assert (process.num_fds(), threading.active_count()) == before
+        assert open_descriptors() == descriptors
+        assert threading.active_count() == threads
         assert rig.own_keys() == []
         return True
 
     eventually(is_clean, 20)
+
+
+def open_descriptors() -> dict[str, str]:
+    """This process's descriptors, and what each of them is."""
+    found = {}
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # That of the listing itself.
+            found[descriptor] = os.readlink(f"/proc/self/fd/{descriptor}")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +69,18 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with running_rig(tmp_path_factory.mktemp("rig"), *PERSISTENT, **settings) as rig:
         rig.start_nodes("n1", "n2", slots=2)
         yield rig
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a row that failed what its nodes had to say."""
+    report = yield
+    rig = getattr(item, "funcargs", {}).get("rig")
+    if report.failed and rig is not None:
+        report.sections.append(("nodes", rig.logs()))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -16,10 +16,10 @@ from properties import calls
 
 def work(ledger: str, number: int, seconds: float = 0.0) -> int:
     """Be a call: note the start, last for *seconds*, note the end, and return `expected`."""
-    _note(ledger, number, "start")
+    note_event(ledger, number, "start")
     if seconds:
         time.sleep(seconds)
-    _note(ledger, number, "end")
+    note_event(ledger, number, "end")
     return expected(number)
 
 
@@ -28,7 +28,8 @@ def expected(number: int) -> int:
     return number * number + 7
 
 
-def _note(ledger: str, number: int, event: str) -> None:
+def note_event(ledger: str, number: int, event: str) -> None:
+    """Write that the running call, the trial's *number*, starts or ends."""
     call = distexec.current_call()
     attempt = 0 if call is None else call.attempt
     calls.note(ledger, f"{number} {attempt} {os.getpid()} {event} {time.monotonic():.6f}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -29,6 +30,10 @@ from .proxy import Proxy
 PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
 
 
+#: Shown of each node's log with a row that failed.
+LOG_CHARACTERS = 5000
+
+
 class FaultyServer:
     """A real server on a loopback port, for killing, freezing and restarting."""
 
@@ -49,7 +54,12 @@ class FaultyServer:
             *self._options,
         ]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            # Python ignores SIGXFSZ, and so must the server: see `fill_disk`.
+            restore_signals=False,
         )
         eventually(self.address.answers, 20)
 
@@ -74,6 +84,19 @@ class FaultyServer:
         """Let it go on."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """Let none of its files grow, as on a full disk."""
+        self._limit_files(1)
+
+    def free_disk(self) -> None:
+        """Let them grow again."""
+        self._limit_files(resource.RLIM_INFINITY)
+
+    def _limit_files(self, size: int) -> None:
+        assert self.process is not None
+        limits = size, resource.RLIM_INFINITY
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
 
 
 class Rig:
@@ -161,6 +184,13 @@ class Rig:
         """Let it go on."""
         for process in reversed(whole(self.nodes[name])):
             process.resume()
+
+    def logs(self) -> str:
+        """The last words of each node of now."""
+        return "\n".join(
+            f"--- {name}\n{node.log.read_text(errors='replace')[-LOG_CHARACTERS:]}"
+            for name, node in self.nodes.items()
+        )
 
     def close(self) -> None:
         """End everything that still runs."""

@@ -72,8 +72,6 @@ def test_row_27_the_kth_command_fails(rig: Rig, trial: MakeTrial, side: str, ste
                 three_calls(rig, tried, KthCommand(k, meanness), proxy, side)
 
         verdict = tried.verdict(within=1)
-        if side == "lease":
-            rig.end_nodes("watched")
     assert counting.seen > 10 and verdict.hits >= 0.7 * counting.seen
     assert verdict.extra == 0
 
@@ -127,6 +125,5 @@ def test_row_12_answers_are_lost(rig: Rig, trial: MakeTrial, calls: int) -> None
             tried.hits = rule.hit.total()
             verdict = tried.verdict(within=20)
             proxy.rule = None
-        rig.end_nodes("watched")
     assert verdict.hits >= 15 and len(rule.hit) >= 8, rule.hit
     assert verdict.extra == 0

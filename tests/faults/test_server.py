@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from conftest import eventually
 
-from .rig import Rig
+from .rig import Rig, running_rig
 from .trial import Trial
 
 MakeTrial = Callable[[str], Trial]
@@ -78,3 +79,41 @@ def test_row_10_emptied(rig: Rig, trial: MakeTrial, floods: int) -> None:
 
     assert verdict.hits == floods
     assert verdict.extra <= floods * 8
+
+
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(10.0, marks=pytest.mark.full)])
+def test_row_14_out_of_memory(rig: Rig, trial: MakeTrial, seconds: float) -> None:
+    """The server refuses every write for a while; it is an outage, and nobody dies of it."""
+    mains = rig.main_pid("n1"), rig.main_pid("n2")
+    tried = trial("14")
+    with rig.processes(4) as executor:
+        tried.submit(executor, 24, 0.15)
+        tried.strike(lambda: rig.ask("CONFIG", "SET", "maxmemory", "1"), least=4)
+        full_at = time.monotonic()
+        tried.submit(executor, 4, 0.15)
+        eventually(lambda: time.monotonic() - full_at > seconds, seconds + 1)
+        rig.ask("CONFIG", "SET", "maxmemory", "0")
+
+        verdict = tried.verdict(within=seconds + 15)
+
+    assert (rig.main_pid("n1"), rig.main_pid("n2")) == mains
+    assert verdict.extra <= 8
+
+
+def test_row_16_disk_full(tmp_path: Path, trial: MakeTrial) -> None:
+    """An append-only file that cannot grow: writes are refused until there is room again."""
+    options = ("--appendonly", "yes", "--appendfsync", "everysec")
+    with running_rig(tmp_path, *options, linger_seconds=20, unavailable_seconds=60) as rig:
+        rig.start_nodes("n1", slots=4)
+        tried = trial("16")
+        with rig.processes(4) as executor:
+            tried.submit(executor, 24, 0.15)
+            tried.strike(rig.server.fill_disk, least=4)
+            eventually(lambda: "MISCONF" in rig.server.address.command("SET other 1"), 20)
+            tried.submit(executor, 4, 0.15)
+            rig.server.free_disk()
+
+            verdict = tried.verdict(within=30)
+
+        assert verdict.hits == 1
+        assert verdict.extra <= 8

@@ -109,5 +109,4 @@ def test_row_4_killed_while_it_waits(rig: Rig, trial: MakeTrial) -> None:
 
         verdict = tried.verdict(within=3 * EXPIRY_SECONDS)
 
-    rig.end_nodes("heir")
     assert verdict.hits >= 1 and verdict.extra == 0

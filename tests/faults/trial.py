@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -64,6 +65,16 @@ class Trial:
             future = executor.submit(ledger.work, self.ledger.path, number, seconds)
             future.add_done_callback(lambda _, number=number: self._outcomes.append(number))
             self.futures[number] = future
+
+    def submit_other(
+        self, executor: Executor, function: Callable[..., Any], *arguments: object
+    ) -> int:
+        """Submit a call that does something else, with ledger and number; return the number."""
+        number = len(self.futures)
+        future = executor.submit(function, self.ledger.path, number, *arguments)
+        future.add_done_callback(lambda _: self._outcomes.append(number))
+        self.futures[number] = future
+        return number
 
     def take(self, results: Iterable[int]) -> None:
         """Judge the results of calls that another process submitted."""
