@@ -43,6 +43,10 @@ test-full: $(VENV)/.dev ## run all tests, also those that are too long for every
 	$(call pytest,$(SHARED),-m "" $(OTHERS))
 	$(call pytest,,-m "" $(ALONE))
 
+.PHONY: soak
+soak: $(VENV)/.dev ## run 100,000 calls, without a fault and with one every three seconds (SOAK_SEED=n: that one again)
+	$(BIN)/python -m pytest -m full -s tests/faults/test_soak.py $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, import directions and the examples in the documentation
 	$(BIN)/ruff check
