@@ -30,9 +30,9 @@ row     fault                                         module
 28, 29  soaks: without a fault; with random ones      test_soak
 ======  ============================================  =====================
 
-Rows 20 and 21 (foreign bytes, a million frames) are in ``tests/security``; row 25 (another version of
-Python, of the wire) in ``tests/cluster``; row 15 (a server that may evict) in ``tests/bad_inputs``.
+Rows 20 and 21 (foreign bytes, a million frames) are in ``tests/security``, row 25 (another version
+of Python, of the wire) in ``tests/cluster``, row 15 (a server that may evict) in ``tests/store``.
 
-Each row runs short in every run of the tests, and long in ``make test-full``; ``make soak`` runs the
-last two alone.
+Each row runs short in every run of the tests, and long in ``make test-full``; ``make soak`` runs
+the last two alone.
 """
