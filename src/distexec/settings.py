@@ -47,8 +47,9 @@ class Settings:
     cluster_linger_seconds: float = 5.0
     #: Time allowed for connecting to the server, and for each answer.
     connect_seconds: float = 5.0
-    #: A server that stays away longer fails the calls that wait for it.
-    unavailable_seconds: float = 60.0
+    #: A server that stays away longer fails the calls that wait for it: twice the time for which
+    #: a restart or a failover is felt.
+    unavailable_seconds: float = 120.0
     #: A queue that nobody serves is reported after this time.
     no_worker_warning_seconds: float = 5.0
     #: Largest pickled call or result. Redis refuses values above 512 MiB.

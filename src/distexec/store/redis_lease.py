@@ -21,7 +21,6 @@ class RedisLeaseStore:
 
     def __init__(self, endpoint: Endpoint, node: str, settings: Settings) -> None:
         self._node, self._pid = node, os.getpid()
-        self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._node_expiry = round(settings.node_expiry_seconds * 1000)
         self._link = Link(endpoint, settings)
         self._taker = Link(endpoint, settings)
@@ -97,7 +96,7 @@ class RedisLeaseStore:
             return False
         admit = script("admit").call(
             [keys.session(ref.session), keys.leases(ref), keys.spec(ref)],
-            *(lease, self._pid, queue, self._node, limit, wanted, self._key_expiry),
+            *(lease, self._pid, queue, self._node, limit, wanted),
         )
         if not self._link.call(*admit):
             self._link.call("HDEL", keys.node_leases(self._node), lease)

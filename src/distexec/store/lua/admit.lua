@@ -1,6 +1,6 @@
 -- Admit a lease to an executor, unless it has enough.
 -- KEYS  1 session  2 leases  3 spec
--- ARGV  1 lease  2 pid  3 queue  4 node  5 limit of threads  6 wanted leases  7 expiry of the key, ms
+-- ARGV  1 lease  2 pid  3 queue  4 node  5 limit of threads  6 wanted leases
 -- Returns 1 if the lease is admitted (also if it was before), 0 if not.
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
   return 1
@@ -19,5 +19,6 @@ end
 local time = redis.call('TIME')
 local admitted = time[1] .. '.' .. string.format('%06d', time[2])
 redis.call('HSET', KEYS[2], ARGV[1], '1|' .. ARGV[2] .. '|' .. admitted .. '|' .. ARGV[3] .. '|' .. ARGV[4])
-redis.call('PEXPIRE', KEYS[2], ARGV[7])
+-- The lease goes when its executor does: its caller may be gone already.
+redis.call('PEXPIRE', KEYS[2], math.max(1, redis.call('PTTL', KEYS[3])))
 return 1
