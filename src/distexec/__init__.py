@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
 
     from distexec.client.futures import Future
+    from distexec.client.handle import Handle
     from distexec.client.statistics import Statistics
     from distexec.engine.local import LocalCluster
     from distexec.errors import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         RemoteError,
         ResultUnpickleError,
         SecretError,
+        ValueLost,
         WindowFull,
         WorkerLost,
     )
@@ -65,6 +67,7 @@ _HOMES = {
     "ThreadPoolExecutor": "distexec.executor",
     "ProcessPoolExecutor": "distexec.executor",
     "Future": "distexec.client.futures",
+    "Handle": "distexec.client.handle",
     "Statistics": "distexec.client.statistics",
     "LocalCluster": "distexec.engine.local",
     "CurrentCall": "distexec.worker.context",
@@ -88,6 +91,7 @@ _HOMES = {
     "RemoteError": "distexec.errors",
     "ResultUnpickleError": "distexec.errors",
     "SecretError": "distexec.errors",
+    "ValueLost": "distexec.errors",
     "WindowFull": "distexec.errors",
     "WorkerLost": "distexec.errors",
 }
@@ -119,6 +123,7 @@ __all__ = [
     "DistributedExecutor",
     "ExecutorView",
     "FrameRejected",
+    "Handle",
     "InitializerFailed",
     "LocalCluster",
     "ModuleMissing",
@@ -130,6 +135,7 @@ __all__ = [
     "ResultUnpickleError",
     "SecretError",
     "Statistics",
+    "ValueLost",
     "WindowFull",
     "WorkerLost",
     "current_call",

@@ -16,6 +16,7 @@
     ├── CallUnpickleError                    (also BrokenProcessPool) failed in the worker
     ├── ResultUnpickleError                  (also BrokenProcessPool) failed in the caller
     ├── ModuleMissing                        (also ModuleNotFoundError) names node and module
+    ├── ValueLost                            (also LookupError) a large value is gone for good
     ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
     ├── CallTimeout                          (also TimeoutError) the call outlasted its time limit
     ├── Reject                               raised by a call that must not be retried
@@ -116,6 +117,23 @@ class ModuleMissing(DistexecError, ModuleNotFoundError):
         return (
             f"node {self.node!r} has no module {self.module!r}: install it there, or send the "
             f"caller's own with DistributedExecutor(ship=[{self.module.partition('.')[0]!r}])"
+        )
+
+
+class ValueLost(DistexecError, LookupError):
+    """A large value that the call uses is gone, and the caller has it no more."""
+
+    def __init__(self, call: str, value: str) -> None:
+        super().__init__(call, value)
+        #: Name of the function that was called.
+        self.call = call
+        #: Names the value, in logs.
+        self.value = value
+
+    def __str__(self) -> str:
+        return (
+            f"{self.call} needs the value {self.value}, which is gone: the program that put it "
+            "has ended, or its file was removed or changed. Put it again"
         )
 
 

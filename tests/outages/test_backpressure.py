@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ def test_a_cancelled_call_makes_room(gate: Gate) -> None:
         eventually(lambda: len(got) > before)
 
 
-def test_callbacks_and_event_loops_never_wait(gate: Gate) -> None:
+def test_callbacks_and_event_loops_never_wait(gate: Gate, tmp_path: Path) -> None:
     """What makes room runs behind them: they would wait for themselves."""
     with pool(gate, max_waiting=1, submit_timeout=0) as executor:
         more: list[Any] = []
@@ -169,7 +170,9 @@ def test_callbacks_and_event_loops_never_wait(gate: Gate) -> None:
         def submit_more(_: object) -> None:
             more.extend(executor.submit(calls.wait_for, gate.path, n) for n in range(20))
 
-        executor.submit(calls.nothing).add_done_callback(submit_more)
+        first = executor.submit(calls.wait_for, tmp_path / "first")
+        first.add_done_callback(submit_more)  # Called here, if it were done by now.
+        (tmp_path / "first").touch()
         eventually(lambda: len(more) == 20)
 
         async def submit_on_a_loop() -> None:

@@ -22,6 +22,7 @@ def use_everything(redis: RedisWorld) -> Ring:
     ring = Ring(redis)
     ring.caller.put(ring.ref, QUEUE, entries(1, 2), [(b"x" * 16, b"function")])
     ring.caller.ask(QUEUE, ring.ref, b"demand")
+    ring.caller.put_blob(b"a" * 16, 0, b"chunk")
     lease = ring.lease("a")
     take(lease, 1)
     lease.reply(b"done", [1])
@@ -35,7 +36,7 @@ def test_every_key_is_on_the_map(redis: RedisWorld) -> None:
     """Whoever looks at a server finds each key explained in `distexec.store.keys`."""
     use_everything(redis)
 
-    assert len(MAP) == 11
+    assert len(MAP) == 12
     unknown = [key for key in redis.lifetimes() if not any(name.fullmatch(key) for name in MAP)]
     unused = [name.pattern for name in MAP if not any(map(name.fullmatch, redis.lifetimes()))]
     assert (unknown, unused) == ([], [])
@@ -93,6 +94,18 @@ def test_a_session_that_beats_keeps_its_keys(redis: RedisWorld) -> None:
     times = redis.lifetimes()
     assert ours
     assert all(times[key] > 2 for key in ours), times
+
+
+def test_a_result_that_nobody_fetches_expires(redis: RedisWorld) -> None:
+    """Its caller may have given up the call; beats keep alive what the caller put itself."""
+    ring = Ring(redis)
+    ring.lease("a").put_blob(b"r" * 16, 0, b"result")
+    key = keys.blob(ring.ref.session, b"r" * 16)
+    redis.command("PEXPIRE", key, 1000)
+
+    ring.caller.beat([ring.ref])
+
+    assert redis.lifetimes()[key] <= 1
 
 
 def test_a_lease_that_left_is_not_noted(redis: RedisWorld) -> None:

@@ -28,6 +28,7 @@ from .worlds import MemoryWorld, RedisWorld, Ring, take
 QUEUES = st.sampled_from(["a", "b"])
 DIGESTS = st.sampled_from([bytes([n]) * 16 for n in range(3)])
 SMALL = st.integers(0, 6)
+NAMES = st.sampled_from([bytes([n]) * 16 for n in range(3)])
 
 
 class Twins(RuleBasedStateMachine):
@@ -144,6 +145,29 @@ class Twins(RuleBasedStateMachine):
     def drop_functions(self, digests: list[bytes]) -> None:
         for ring in self.twins:
             ring.caller.drop_functions(ring.ref, digests)
+
+    @rule(name=NAMES, index=st.integers(0, 2), frame=st.binary(min_size=1, max_size=3))
+    def put_blob(self, name: bytes, index: int, frame: bytes) -> None:
+        for ring in self.twins:
+            ring.caller.put_blob(name, index, frame)
+
+    @rule(lease=leases, name=NAMES, index=st.integers(0, 2))
+    def put_result(self, lease: object, name: bytes, index: int) -> None:
+        if self.alive(lease):
+            for slot in lease[2]:
+                slot.put_blob(name, index, b"result")
+
+    @rule(names=st.lists(NAMES))
+    def drop_blobs(self, names: list[bytes]) -> None:
+        for ring in self.twins:
+            ring.caller.drop_blobs(names)
+
+    @rule(name=NAMES, index=st.integers(0, 2))
+    def blob(self, name: bytes, index: int) -> None:
+        found = self.both(*(ring.caller.blob(name, index) for ring in self.twins))
+        sessions = (ring.ref.session for ring in self.twins)
+        seen = (s.blob(n, name, index) for s, n in zip(self.lookers, sessions, strict=True))
+        assert self.both(*seen) == found
 
     @rule(queue=QUEUES, frame=st.sampled_from([None, b"one", b"two"]))
     def ask(self, queue: str, frame: bytes | None) -> None:

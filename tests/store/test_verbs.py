@@ -471,3 +471,40 @@ def test_unknown_executors_have_no_leases(ring: Ring) -> None:
 
     assert ring.caller.leases(nobody) == []
     assert ring.world.slot().lease_count(nobody) == 0
+
+
+# Blobs ----------------------------------------------------------------------------------------
+
+
+def test_a_blob_is_there_for_every_lease_until_it_is_dropped(ring: Ring) -> None:
+    """A value is put once for all calls that use it, chunk by chunk."""
+    lease, name = ring.lease("a"), b"a" * 16
+    for index, chunk in enumerate([b"one", bytes(range(256))]):
+        ring.caller.put_blob(name, index, chunk)
+
+    found = [lease.blob(ring.ref.session, name, index) for index in range(3)]
+
+    assert found == [b"one", bytes(range(256)), None]
+    ring.caller.drop_blobs([name, b"b" * 16])
+    assert lease.blob(ring.ref.session, name, 0) is None
+
+
+def test_a_caller_reads_the_results_of_its_leases(ring: Ring) -> None:
+    """A large result waits beside the reply that names it."""
+    lease, name = ring.lease("a"), b"r" * 16
+    lease.put_blob(name, 0, b"result")
+
+    assert ring.caller.blob(name, 0) == b"result"
+    ring.caller.drop_blobs([name])
+    assert ring.caller.blob(name, 0) is None
+
+
+def test_blobs_of_another_session_are_apart(world: World) -> None:
+    """Equal values have equal names; the one program must not free the other's."""
+    one, other, name = Ring(world), Ring(world), b"a" * 16
+    one.caller.put_blob(name, 0, b"one")
+    other.caller.put_blob(name, 0, b"other")
+    other.caller.drop_blobs([name])
+
+    assert one.caller.blob(name, 0) == b"one"
+    assert other.caller.blob(name, 0) is None

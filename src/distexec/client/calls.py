@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from distexec.scheduling.retries import RetryPolicy
 
 if TYPE_CHECKING:
+    from distexec.client.depot import StoredValue
     from distexec.client.futures import Future
 
 
@@ -69,6 +70,7 @@ class PendingCall:
         "state",
         "stories",
         "submitted_at",
+        "values",
     )
 
     def __init__(
@@ -84,11 +86,14 @@ class PendingCall:
         submitted_at: float,
         parent: str | None = None,
         limits: Limits = NO_LIMITS,
+        values: "tuple[StoredValue, ...]" = (),
     ) -> None:
         self.number = number
         #: The function's digest and its pickle.
         self.function = function
         self.payload = payload
+        #: Large parts of the arguments, which the payload refers to.
+        self.values = values
         self.future = future
         self.queue = queue
         self.flags = flags
@@ -114,6 +119,10 @@ class PendingCall:
         self.stories = (*self.stories, story)
         self.attempt += 1
         self.future.attempts, self.future.history = self.attempt, self.stories
+
+    def drop_payload(self) -> None:
+        """Let go of the arguments: the call is settled, or will never run."""
+        self.payload, self.values = b"", ()
 
 
 class Batch(NamedTuple):

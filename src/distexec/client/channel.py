@@ -3,22 +3,28 @@
 import itertools
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, label_of
+from distexec.client.depot import CallBlobs, StoredValue
 from distexec.client.futures import Future
+from distexec.client.handle import Handle
 from distexec.client.room import Room
 from distexec.client.window import Window
-from distexec.errors import PayloadTooLarge
+from distexec.errors import ClusterError, PayloadTooLarge
 from distexec.store.port import ExecutorRef, Held
+from distexec.wire.payload import size_of
 from distexec.wire.records import ExecutorSpec, Sharing
-from distexec.wire.values import FunctionPacker, pack_arguments
+from distexec.wire.values import FunctionPacker, pack_arguments, pack_value
 from distexec.worker import context
 
 if TYPE_CHECKING:
     from distexec.client.session import Session
+
+T = TypeVar("T")
 
 #: Functions of one executor that the server keeps. Those in use are sent again when needed.
 MOST_FUNCTIONS = 512
@@ -43,6 +49,8 @@ class Counters:
     """What happened to an executor's calls so far. Written by one thread at a time."""
 
     def __init__(self) -> None:
+        #: Bytes of calls and values on their way to nodes, and of values that were there already.
+        self.bytes_sent = self.bytes_saved = 0
         self.done = self.failed = self.cancelled = self.returned = self.retried = 0
         #: Seconds between submit and start, and in the function, of the last calls.
         self.wait_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
@@ -50,11 +58,12 @@ class Counters:
 
 
 class Outgoing(NamedTuple):
-    """Entries for one call stream, sealed."""
+    """Entries for one call stream, sealed, and the values that nodes need before."""
 
     queue: str
     entries: list[Held]
     functions: list[tuple[bytes, bytes]]
+    values: list[StoredValue]
 
 
 def numbers_of(ref: ExecutorRef) -> int:
@@ -91,6 +100,8 @@ class Channel:
         self.outgoing: deque[Outgoing] = deque()
         #: Where calls wait, if their number is limited.
         self.room: Room | None = None
+        #: Handles that the user holds.
+        self._handles: weakref.WeakSet[Handle[Any]] = weakref.WeakSet()
         self._packer = FunctionPacker()
         self._labels: dict[bytes, str] = {}
         self._numbers = itertools.count(numbers_of(ref))
@@ -125,9 +136,10 @@ class Channel:
             RuntimeError: The executor was shut down, or is broken.
         """
         future: Future[Any] = Future()
+        blobs = CallBlobs(self.session.depot)
         try:
             packed = self._packer.pack(function)
-            payload = pack_arguments(args, kwargs)
+            payload = pack_arguments(args, kwargs, blobs)
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:
@@ -135,12 +147,10 @@ class Channel:
             self.counters.failed += 1
             future.set_exception(error)
             return future
-        limit = self.session.settings.max_payload_bytes
-        if len(payload) > limit:
-            raise PayloadTooLarge(
-                f"the arguments are {len(payload):,} bytes when pickled, and the limit is "
-                f"{int(limit):,} (DISTEXEC_MAX_PAYLOAD_BYTES): pass a path instead"
-            )
+        self._check_size("the arguments are", len(payload) + blobs.sent)
+        if blobs.values:
+            self.counters.bytes_sent += blobs.sent
+            self.counters.bytes_saved += blobs.saved
         call = PendingCall(
             next(self._numbers),
             packed,
@@ -152,6 +162,7 @@ class Channel:
             submitted_at=time.monotonic(),
             parent=self._parent() if self.session.cluster.is_home else None,
             limits=options.limits,
+            values=blobs.values,
         )
         future._attach(call, self)
         with self._changed:
@@ -169,6 +180,53 @@ class Channel:
                 self._labels.clear()
             label = self._labels[function_id] = label_of(function)
         return label
+
+    def put(self, value: T) -> Handle[T]:
+        """Keep *value* for the calls to come.
+
+        Raises:
+            NotPicklable: It cannot be sent; the message has the path to the part that cannot.
+            PayloadTooLarge: It is above the limit.
+            RuntimeError: The executor was shut down, or is broken.
+        """
+        if isinstance(value, Handle):
+            return value
+        parts = pack_value(value)
+        self._check_size("the value is", size_of(parts))
+        with self._changed:
+            self._check_open()
+            stored, is_known = self.session.depot.put(parts)
+            handle: Handle[T] = Handle(stored.ref, stored)
+            self._handles.add(handle)
+        try:
+            # Now, and not with the first call: a function that has the handle in it may be first.
+            self.session.depot.send(stored)
+        except ClusterError as error:
+            self.session.lost_server(error)
+        if is_known:
+            self.counters.bytes_saved += stored.ref.size
+        else:
+            self.counters.bytes_sent += stored.ref.size
+        return handle
+
+    def send_handles(self) -> None:
+        """Put the values of all handles on the server that are not there.
+
+        Raises:
+            ClusterError: The server does not answer.
+        """
+        for handle in list(self._handles):
+            value = handle._holder()
+            if value is not None:
+                self.session.depot.send(value)
+
+    def _check_size(self, what: str, size: int) -> None:
+        limit = self.session.settings.max_payload_bytes
+        if size > limit:
+            raise PayloadTooLarge(
+                f"{what} {size:,} bytes when pickled, and the limit is "
+                f"{int(limit):,} (DISTEXEC_MAX_PAYLOAD_BYTES): pass a path instead"
+            )
 
     def _parent(self) -> str | None:
         """The running call of this very executor that submits another one to it, if so."""
@@ -283,4 +341,6 @@ class Channel:
 
     def closed(self) -> None:
         """Note that the session has forgotten the channel."""
+        for handle in self._handles:
+            handle._close()
         self._closed.set()

@@ -20,6 +20,7 @@ from distexec.errors import (
     ResultUnpickleError,
 )
 from distexec.wire import places
+from distexec.wire.blobs import BlobMissing, BlobRef
 from distexec.wire.codec import decode_replies
 from distexec.wire.exceptions import unpack_exception
 from distexec.wire.records import Reply, ReplyKind, read_entry
@@ -38,6 +39,9 @@ SIGNATURE_BYTES = 32
 #: Seconds that the collector listens at a time: how late it notices that it must stop, at worst.
 LISTEN_SECONDS = 1.0
 
+#: Seconds between two tries to reach a server that went away.
+RETRY_SECONDS = 0.1
+
 
 class Collector:
     """One session's receiving side: a thread that reads the reply stream."""
@@ -47,6 +51,7 @@ class Collector:
         self._stopping = False
         #: Signatures of the last frames with logging records. All else may be heard twice.
         self._logged: deque[bytes] = deque(maxlen=256)
+        self._pause = threading.Event()
         self._thread = threading.Thread(target=self._run, name="distexec-collector", daemon=True)
 
     def start(self) -> None:
@@ -61,13 +66,12 @@ class Collector:
             self._thread.join()
 
     def _run(self) -> None:
-        pause = threading.Event()
         while not self._stopping:
             try:
                 frames = self._session.store.collect(LISTEN_SECONDS)
             except ClusterError as error:
                 self._session.lost_server(error)
-                pause.wait(0.1)
+                self._pause.wait(RETRY_SECONDS)
                 continue
             for frame in frames:
                 try:
@@ -114,7 +118,7 @@ class Collector:
         for call, reply in ended:
             counters.wait_seconds.append(max(0.0, now - call.submitted_at - reply.run_seconds))
             counters.run_seconds.append(reply.run_seconds)
-            call.payload = b""
+            call.drop_payload()
             result, error = _outcome(reply)
             if error is None:
                 counters.done += 1
@@ -168,6 +172,9 @@ class Collector:
                 )
             return channel, 0
         channel = session.channel(str(reply.number >> NUMBER_BITS))
+        if reply.kind == ReplyKind.STORED:
+            self._complete_stored(channel, reply)
+            return None, 0
         if channel is None:
             return None, 0
         if reply.kind == ReplyKind.FAILED:
@@ -185,7 +192,35 @@ class Collector:
             channel.counters.returned += 1
             if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
                 channel.functions.pop(call.function[0], None)
+            elif reply.kind == ReplyKind.UNKNOWN_BLOB:
+                session.resend_value(channel, call, bytes(reply.payload[8:]))
         return channel, 0
+
+    def _complete_stored(self, channel: Channel | None, reply: Reply) -> None:
+        """Fetch a large result, and settle its call with it."""
+        result = BlobRef.decode(reply.payload)
+        content = None if channel is None else self._fetch(channel, reply.number, result)
+        if content is None:
+            # Nobody waits for it; or it is gone.
+            self._session.depot.drop(result)
+        else:
+            done = reply._replace(kind=ReplyKind.DONE, payload=content)
+            self._complete(reply.number >> NUMBER_BITS, [done])
+
+    def _fetch(self, channel: Channel, number: int, result: BlobRef) -> memoryview | None:
+        session = self._session
+        while channel.window.is_awaited(number) and not self._stopping:
+            try:
+                return session.depot.fetch(result)
+            except (BlobMissing, FrameRejected) as error:
+                if isinstance(error, FrameRejected):
+                    session.refusals.note("A stored result", error)
+                session.run_again(channel, number, f"{type(error).__name__} {result.name.hex()}")
+                break
+            except ClusterError as error:
+                session.lost_server(error)
+                self._pause.wait(RETRY_SECONDS)
+        return None
 
     def _deliver_error(self, channel: Channel, call: PendingCall, reply: Reply) -> int:
         counters = channel.counters

@@ -129,24 +129,37 @@ class Dispatcher:
     def _send(self, channel: Channel, patience: float | None = None) -> None:
         """Send until nothing may go; the caller holds ``channel.sending``."""
         try:
-            self._put(channel, patience)
-            while batches := channel.window.take_ready(channel.leases):
+            while self._put(channel, patience):
+                batches = channel.window.take_ready(channel.leases)
+                if not batches:
+                    break
                 channel.notice_room()
                 for queue in {batch.queue for batch in batches}:
                     self._seal(channel, queue, [batch for batch in batches if batch.queue == queue])
-                self._put(channel, patience)
         except (ClusterError, SessionUnknown) as error:
             self._session.lost_server(error)
 
-    def _put(self, channel: Channel, patience: float | None) -> None:
-        """Put what is sealed on the call streams. What fails stays, and is put again as it is."""
+    def _put(self, channel: Channel, patience: float | None) -> bool:
+        """Put what is sealed on the call streams. What fails stays, and is put again as it is.
+
+        Returns:
+            False if that takes long, and is left to the dispatcher's thread.
+        """
         while channel.outgoing:
-            queue, entries, functions = channel.outgoing[0]
+            queue, entries, functions, values = channel.outgoing[0]
+            for value in values:
+                if value.is_on_server:
+                    continue
+                if patience is not None:
+                    self.notify(channel)
+                    return False
+                self._session.depot.send(value)
             channel.leases = self._session.store.put(
                 channel.ref, queue, entries, functions, patience=patience
             )
             channel.outgoing.popleft()
             self.ask(channel, queue)
+        return True
 
     def _seal(self, channel: Channel, queue: str, batches: Sequence[Batch]) -> None:
         ref, seal = channel.ref, self._session.seal
@@ -162,8 +175,10 @@ class Dispatcher:
             place = places.call(ref.session, ref.executor, queue, batch.entry)
             frame = seal.seal(Direction.CALL, place, encode_calls(envelopes))
             entries.append(Held(batch.entry, frame))
+            channel.counters.bytes_sent += len(frame)
         functions = self._new_functions(channel, batches)
-        channel.outgoing.append(Outgoing(queue, entries, functions))
+        values = [value for batch in batches for call in batch.calls for value in call.values]
+        channel.outgoing.append(Outgoing(queue, entries, functions, values))
 
     def _new_functions(
         self, channel: Channel, batches: Sequence[Batch]

@@ -66,6 +66,8 @@ class Mender:
                 session.repair()
             else:
                 session.restart()
+            for channel in session.channels():
+                channel.send_handles()
         except (ClusterError, SessionUnknown) as error:
             self.lost_server(error)
             self._give_up_if_hopeless(error)

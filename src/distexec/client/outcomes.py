@@ -38,7 +38,7 @@ def conclude(channel: "Channel", call: PendingCall, error: BaseException) -> int
             if channel.rest(call, time.monotonic() + pause, story):
                 return 0
     channel.counters.failed += 1
-    call.payload = b""
+    call.drop_payload()
     return settle(channel, call.future, error=error)
 
 

@@ -14,11 +14,12 @@ from distexec.client.calls import PendingCall
 from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
 from distexec.client.collector import Collector
+from distexec.client.depot import Depot
 from distexec.client.dispatcher import Dispatcher
 from distexec.client.mender import Mender
 from distexec.client.outcomes import conclude, settle
 from distexec.client.warden import Warden
-from distexec.errors import CallTimeout, ClusterError, WorkerLost
+from distexec.errors import CallTimeout, ClusterError, ValueLost, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
 from distexec.wire import places
 from distexec.wire.records import CallFlag, ExecutorSpec
@@ -48,6 +49,9 @@ class Session:
         #: What was found on the server and is not of this cluster, or not for this session.
         self.refusals = Refusals()
         self.store = cluster.open(self.name)
+        self.depot = Depot(
+            self.store, self.seal, self.name, self._notify, lambda: self.warden.keep_alive()
+        )
         self._lock = threading.Lock()
         self._channels: dict[str, Channel] = {}
         self._retired: list[Channel] = []
@@ -65,12 +69,16 @@ class Session:
             self.set_clock(self.store.open())
             self.warden.check_nodes()
         except BaseException:
+            self.depot.close()
             with contextlib.suppress(ClusterError):  # Most likely the same one again.
                 self.store.close()
             cluster.release()
             raise
         self.dispatcher.start()
         self._collector.start()
+
+    def _notify(self) -> None:
+        self.dispatcher.notify()
 
     # Channels come and go.
 
@@ -133,6 +141,7 @@ class Session:
         self._collector.stop()
         self.dispatcher.stop()
         self.callbacks.close()
+        self.depot.close()
         try:
             self.store.close()
         except ClusterError as error:
@@ -227,6 +236,22 @@ class Session:
                     self._charge(channel, call, story)
         self.dispatch(channel, at_once=False)
 
+    def run_again(self, channel: Channel, number: int, why: str) -> None:
+        """Send a call again whose result cannot be fetched any more."""
+        with channel.window.held():
+            call = channel.window.give_back(number, None)
+            story = f"it ended, and its result was lost: {why}"
+            if call is not None and not call.limits.at_most_once:
+                self._charge(channel, call, story)
+            elif call is not None and channel.window.remove(call):
+                self.fail(channel, call, WorkerLost(call.label, (*call.stories, story)))
+        self.dispatch(channel, at_once=False)
+
+    def resend_value(self, channel: Channel, call: PendingCall, name: bytes) -> None:
+        """Send a value again that a node did not find, or fail the call that needs it."""
+        if not self.depot.miss(name) and channel.window.remove(call):
+            self.fail(channel, call, ValueLost(call.label, name.hex()))
+
     def _charge(self, channel: Channel, call: PendingCall, story: str) -> None:
         """Count an attempt that ended with its worker; give the call up after too many."""
         call.lost += 1
@@ -244,7 +269,7 @@ class Session:
     def fail(self, channel: Channel, call: PendingCall, error: BaseException) -> None:
         """Settle a call, which has left its window, with *error*."""
         channel.counters.failed += 1
-        call.payload = b""
+        call.drop_payload()
         channel.settled(settle(channel, call.future, error=error))
 
     def fail_all(self, channel: Channel, error: BaseException) -> None:
@@ -293,6 +318,7 @@ class Session:
             # What is left of it belongs to another past: nothing of that may be heard.
             self.store.close_executor(channel.ref)
         self.set_clock(self.store.open())
+        self.depot.server_was_emptied()
         again = sum(map(self._begin_anew, lost))
         # It was emptied, or this process slept for longer than its keys live.
         logger.warning(

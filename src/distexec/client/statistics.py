@@ -30,6 +30,9 @@ class Statistics:
     #: What this process found on the server and put aside: frames and keys that are not of this
     #: cluster, or not for this session.
     refused: int = 0
+    #: Bytes of calls and values on their way to nodes; of values that had not to be sent again.
+    bytes_sent: int = 0
+    bytes_saved: int = 0
     #: Slots that serve the executor now.
     leases: int = 0
     #: Queues that unsettled calls are for.
@@ -60,6 +63,8 @@ def statistics_of(channel: Channel | None) -> Statistics:
         returned=counters.returned,
         retried=counters.retried,
         refused=channel.session.refusals.count,
+        bytes_sent=counters.bytes_sent,
+        bytes_saved=counters.bytes_saved,
         leases=channel.leases,
         queues=tuple(sorted(channel.window.queues())),
         wait_p50=_quantile(waits, 0.5),

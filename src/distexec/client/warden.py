@@ -112,18 +112,26 @@ class Warden:
         if session.mender.is_away:
             session.mender.mend()
             return min(pause, RETRY_SECONDS)
-        if now >= self._beat_due:
-            self._beat_due = now + min(
-                session.settings.beat_seconds, session.settings.demand_repeat_seconds
-            )
-            try:
+        try:
+            session.depot.look_after(now)
+            if now >= self._beat_due:
+                self._beat_due = now + min(
+                    session.settings.beat_seconds, session.settings.demand_repeat_seconds
+                )
                 self._beat(now)
-            except (ClusterError, SessionUnknown) as error:
-                session.mender.lost_server(error)
-                return 0.0
+        except (ClusterError, SessionUnknown) as error:
+            session.mender.lost_server(error)
+            return 0.0
         return min(pause, max(0.0, self._beat_due - time.monotonic()))
 
     # Beats.
+
+    def keep_alive(self) -> None:
+        """Say that the session lives, if that is due: for whoever keeps this thread busy."""
+        now = time.monotonic()
+        if now >= self._beat_due + self._session.settings.beat_seconds:
+            self._beat_due = now
+            self._session.store.beat([channel.ref for channel in self._session.channels()])
 
     def _beat(self, now: float) -> None:
         session = self._session

@@ -277,7 +277,7 @@ class Window:
         with self._lock:
             if not self._drop(call, CallState.CANCELLED):
                 return False
-            call.payload = b""
+            call.drop_payload()
             return True
 
     def waiting(self) -> list[PendingCall]:
@@ -330,14 +330,21 @@ class Window:
             self._wait_again(calls)
             return calls
 
-    def give_back(self, number: int, entry: int) -> PendingCall | None:
+    def is_awaited(self, number: int) -> bool:
+        """Whether the call was sent, and its reply is welcome."""
+        return number in self._sent or number in self._again
+
+    def give_back(self, number: int, entry: int | None) -> PendingCall | None:
         """Let a call wait again that a lease took with *entry* and did not start.
 
         ``None`` if it is not in flight with that entry: the lease may say it twice.
+
+        Args:
+            entry: ``None`` for whichever carries it.
         """
         with self._lock:
             call = self._sent.get(number)
-            if call is None or call.entry != entry:
+            if call is None or entry not in (call.entry, None):
                 return None
             del self._sent[number]
             self._leave_entry(call)

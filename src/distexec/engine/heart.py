@@ -28,6 +28,7 @@ from distexec.engine import deadlines, flags
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
 from distexec.errors import FrameRejected
+from distexec.store.files import shared_folder, sweep
 from distexec.store.port import KeyDamaged, NodeStore
 from distexec.version import __version__
 from distexec.wire import places
@@ -86,6 +87,7 @@ class Heart:
         self._poller = select.poll()
         self._poller.register(self._wake_reader, select.POLLIN)
         self._next_beat = 0.0
+        self._next_sweep = 0.0
         self._kill_at = float("inf")
         #: Children that were killed because the node ends: what they ran is handed back.
         self._evicted: set[int] = set()
@@ -147,6 +149,8 @@ class Heart:
             if time.monotonic() >= self._next_beat:
                 self._next_beat = time.monotonic() + self._membership.settings.beat_seconds
                 self._attempt(self._beat, store)
+            if time.monotonic() >= self._next_sweep:
+                self._sweep()
             if time.monotonic() >= self._kill_at:
                 self._kill_children()
             self._end_overdue()
@@ -278,6 +282,14 @@ class Heart:
                 if overdue is not None and pid not in self._overdue:
                     self._overdue[pid] = overdue
                     logger.warning("Process %d is killed: its call outlasted its limit", pid)
+
+    def _sweep(self) -> None:
+        """Remove large values that vanished callers left on this machine."""
+        settings = self._membership.settings
+        self._next_sweep = time.monotonic() + settings.node_expiry_seconds
+        folder = shared_folder(self._membership.endpoint)
+        if folder is not None:
+            sweep(folder, settings.key_expiry_seconds)
 
     def _kill_children(self) -> None:
         self._kill_at = float("inf")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from distexec.engine.guard import Process
 from distexec.errors import ClusterRefused, ClusterUnavailable
-from distexec.store.endpoint import PASSWORD_FILE
+from distexec.store.endpoint import BLOB_FOLDER, PASSWORD_FILE
 
 SOCKET_FILE = "server.sock"
 LOG_FILE = "server.log"
@@ -153,6 +153,7 @@ def make_folder(bases: Sequence[str] | None = None) -> Path:
             continue
         try:
             folder.mkdir(mode=0o700)
+            (folder / BLOB_FOLDER).mkdir(mode=0o700)
         except OSError as error:
             refused.append(f"{base}: {error.strerror}")
         else:

@@ -12,6 +12,7 @@ from distexec.client.channel import CallOptions, Channel
 from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
 from distexec.client.futures import Future, checked_timeout
+from distexec.client.handle import Handle
 from distexec.client.registry import check_running, open_channel
 from distexec.client.room import Room
 from distexec.client.statistics import Statistics, statistics_of
@@ -20,7 +21,7 @@ from distexec.executor.checked import checked_pool
 from distexec.executor.views import Viewable
 from distexec.settings import Settings
 from distexec.wire.records import ExecutorSpec, Sharing
-from distexec.wire.values import FunctionPacker, pack_arguments, set_by_value
+from distexec.wire.values import FunctionPacker, pack_arguments, pack_value, set_by_value
 
 if TYPE_CHECKING:
     from distexec.engine.local import LocalCluster
@@ -158,8 +159,30 @@ class DistributedExecutor(Viewable):
         with channel.room.entered():
             return channel.submit(fn, args, kwargs, options)
 
+    def put(self, value: T) -> Handle[T]:
+        """Send *value* once, for any number of calls.
+
+        Give the handle to calls in place of the value, also inside of lists and other containers:
+        there it is the value again, and each call has its own. The value is that of this moment.
+        It is kept until the handle is forgotten, or the executor shuts down.
+
+        Raises:
+            NotPicklable: It cannot be sent to another process.
+            RuntimeError: The executor was shut down, or the interpreter is ending.
+            PayloadTooLarge: It is larger than the cluster carries.
+            ClusterError: The cluster cannot be reached, refuses, or does not fit.
+        """
+        check_running()
+        if self._checked is not None:
+            pack_value(value)
+            return cast("Handle[T]", value)  # Calls run here: the value stands for itself.
+        channel = self._channel
+        if channel is None or self._pid != os.getpid():
+            channel = self._open()
+        return channel.put(value)
+
     def _open(self) -> Channel:
-        """Join the cluster, at the first submit."""
+        """Join the cluster, at the first submit or put."""
         if self._pid != os.getpid():
             raise RuntimeError(
                 "this executor belongs to the process that made it, and this is a fork of that: "

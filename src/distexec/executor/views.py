@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from distexec.client.channel import CallOptions
 from distexec.client.futures import Future
+from distexec.client.handle import Handle
 from distexec.client.statistics import Statistics
 from distexec.executor.arguments import check_queue, reject
 from distexec.executor.limits import OPTIONS, Kinds, change_limits
@@ -94,6 +95,10 @@ class ExecutorView(Viewable):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As `DistributedExecutor.submit`, with this view's options."""
         return self._executor._submit(fn, args, kwargs, self._options)
+
+    def put(self, value: T) -> Handle[T]:
+        """As `DistributedExecutor.put`."""
+        return self._executor.put(value)
 
     def _root(self) -> "DistributedExecutor":
         return self._executor

@@ -112,6 +112,30 @@ KINDS: Final = MappingProxyType(
     {name: kind for kind, names in _CANNOT_TRAVEL.items() for name in names.split()}
 )
 
+#: Types that occur in annotations only.
+ANNOTATIONS: Final = MappingProxyType(
+    {
+        "sqlite3.Connection": "database",
+        "sqlite3.Cursor": "database",
+        "sqlalchemy.Engine": "database",
+        "sqlalchemy.engine.Engine": "database",
+        "sqlalchemy.orm.session.Session": "database",
+        "sqlalchemy.ext.asyncio.AsyncSession": "database",
+        "asyncio.AbstractEventLoop": "thread",
+        "typing.TextIO": "file",
+        "typing.IO": "file",
+        "typing.BinaryIO": "file",
+        "io.TextIOWrapper": "file",
+        "torch.nn.Module": "model",
+        "typing.Generator": "generator",
+        "collections.abc.Generator": "generator",
+        "playwright.sync_api.Page": "client",
+        "selenium.webdriver.remote.webdriver.WebDriver": "client",
+        "concurrent.futures.Executor": "executor",
+        "concurrent.futures.Future": "thread",
+    }
+)
+
 #: Kinds that carry a connection or a handle that pickling refuses or severs.
 RESOURCES: Final = _words(
     """lock queue thread socket file database client session model executor thread-local
@@ -189,7 +213,9 @@ CALL_EFFECTS: Final = MappingProxyType(
                 shutil.rmtree shutil.copytree os.path.exists os.path.isfile os.path.getsize os.stat
                 gzip.open zipfile.ZipFile tarfile.open pandas.read_csv pandas.read_excel
                 pandas.read_parquet numpy.load numpy.save cv2.imread cv2.imwrite PIL.Image.open
-                glob.glob sqlite3.connect""",
+                glob.glob sqlite3.connect
+                multiprocessing.shared_memory.SharedMemory
+                multiprocessing.shared_memory.ShareableList""",
             "temporary": """tempfile.TemporaryDirectory tempfile.mkdtemp tempfile.mkstemp
                 tempfile.mktemp
                 tempfile.NamedTemporaryFile tempfile.TemporaryFile tempfile.gettempdir""",

@@ -2,7 +2,7 @@
 
 import ast
 
-from distexec.migrate.follow import Life, Submission, Use
+from distexec.migrate.life import Life, Submission, Use
 from distexec.migrate.pool_results import NoCounterpart, Results, the_only_get
 from distexec.migrate.pools import Site
 from distexec.migrate.project import Module

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distexec.migrate.binder import bind
 from distexec.migrate.catalog import MIRRORED
 from distexec.migrate.scopes import FUNCTIONS, Binding, FunctionNode, Names
 from distexec.migrate.syntax import parse
@@ -109,7 +110,7 @@ class Project:
         package = name if Path(source.path).stem == "__init__" else name.rpartition(".")[0]
         try:
             declares = "global" in source.text or "nonlocal" in source.text
-            names = Names(tree, package, has_declarations=declares)
+            names = bind(tree, package, has_declarations=declares)
         except RecursionError as error:
             raise Unreadable("cannot parse: nested too deeply") from error
         module = Module(source.path, name, source, parsed, tree, names)

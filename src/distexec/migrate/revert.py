@@ -14,8 +14,8 @@ from distexec.migrate.imports import (
     swap_module,
 )
 from distexec.migrate.project import Module
+from distexec.migrate.quoted import is_annotation
 from distexec.migrate.records import Edit
-from distexec.migrate.rewrite import is_annotation
 from distexec.migrate.scopes import Binding, Scope
 
 _IN_STRING = re.compile(r"\b(distexec)\.(\w+)")

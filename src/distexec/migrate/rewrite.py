@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from distexec.migrate.catalog import EXECUTORS, MIRRORED, canonical
+from distexec.migrate.groups import FOLLOWERS, Group
 from distexec.migrate.imports import (
     add_after,
     drop_aliases,
@@ -16,12 +17,9 @@ from distexec.migrate.imports import (
 )
 from distexec.migrate.pools import Reference, Site, Survey
 from distexec.migrate.project import Module, Project
+from distexec.migrate.quoted import quoted_names_follow, rename_quoted
 from distexec.migrate.records import Edit
 from distexec.migrate.scopes import Binding, Scope
-
-#: Roles that may go along when a whole import goes to distexec.
-_FOLLOWERS = frozenset({"annotation", "typetest", "neutral"})
-_IN_STRING = re.compile(r"\bconcurrent\.futures\.(\w+)")
 
 
 @dataclass(slots=True)
@@ -30,40 +28,6 @@ class Rewrite:
 
     edits: list[Edit] = field(default_factory=list)
     moves: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Group:
-    """All references that go through one imported variable."""
-
-    name: str
-    home: Scope | None
-    references: list[Reference]
-    bindings: list[Binding]
-
-    @property
-    def moving(self) -> list[Reference]:
-        return [reference for reference in self.references if reference.moves]
-
-    @property
-    def can_swap(self) -> bool:
-        """Whether every use may go to distexec, so that only the import changes."""
-        return all(
-            (
-                reference.moves
-                and all(EXECUTORS[target][1] == "futures" for target in reference.targets)
-            )
-            or (
-                not reference.moves
-                and reference.role in _FOLLOWERS
-                and _is_mirrored(reference.target)
-            )
-            for reference in self.references
-        )
-
-
-def _is_in_class(group: _Group) -> bool:
-    return group.home is not None and group.home.kind == "class"
 
 
 class Rewriter:
@@ -101,11 +65,11 @@ class Rewriter:
             reference
             for group in self.groups
             for reference in group.moving
-            if (len(reference.targets) > 1 or _is_in_class(group))
+            if (len(reference.targets) > 1 or group.is_in_class)
             and not (group.can_swap and self._all_named(group))
         }
 
-    def _all_named(self, group: _Group) -> bool:
+    def _all_named(self, group: Group) -> bool:
         futures = [b for b in group.bindings if b.target.startswith("concurrent")]
         aliases = [b.node for b in futures if isinstance(b.node, ast.alias)]
         return bool(aliases) and all(self._same_name(alias) for alias in aliases)
@@ -114,7 +78,7 @@ class Rewriter:
         """All edits for the references that move."""
         if not any(reference.moves for reference in self.survey.references):
             return self.out
-        touched: dict[ast.stmt, list[tuple[_Group, Binding]]] = {}
+        touched: dict[ast.stmt, list[tuple[Group, Binding]]] = {}
         for group in self.groups:
             if group.moving and group.can_swap:
                 self.swapped.add(id(group))
@@ -137,8 +101,8 @@ class Rewriter:
                 self._inline(group)
         return self.out
 
-    def _group(self) -> list[_Group]:
-        groups: dict[tuple[str, Scope | None], _Group] = {}
+    def _group(self) -> list[Group]:
+        groups: dict[tuple[str, Scope | None], Group] = {}
         for reference in self.survey.references:
             key = (reference.root, reference.home)
             if key not in groups:
@@ -147,13 +111,13 @@ class Rewriter:
                     if reference.home
                     else []
                 )
-                groups[key] = _Group(reference.root, reference.home, [], bindings)
+                groups[key] = Group(reference.root, reference.home, [], bindings)
             groups[key].references.append(reference)
         return list(groups.values())
 
     # -- from concurrent.futures import ... ------------------------------------------------------
 
-    def _from_import(self, statement: ast.ImportFrom, pairs: list[tuple[_Group, Binding]]) -> None:
+    def _from_import(self, statement: ast.ImportFrom, pairs: list[tuple[Group, Binding]]) -> None:
         swapping = {binding.node for group, binding in pairs if id(group) in self.swapped}
         if statement.module == "concurrent" and swapping:
             # from concurrent import futures: the module itself goes.
@@ -221,7 +185,7 @@ class Rewriter:
         ):
             return False
         return all(
-            reference.role in _FOLLOWERS
+            reference.role in FOLLOWERS
             for group in self.groups
             if any(binding.node is alias for binding in group.bindings)
             for reference in group.references
@@ -235,7 +199,7 @@ class Rewriter:
 
     # -- import concurrent.futures ... -----------------------------------------------------------
 
-    def _plain_import(self, statement: ast.Import, pairs: list[tuple[_Group, Binding]]) -> None:
+    def _plain_import(self, statement: ast.Import, pairs: list[tuple[Group, Binding]]) -> None:
         add = False
         for group, binding in pairs:
             alias = binding.node
@@ -254,7 +218,7 @@ class Rewriter:
                 id(group) in self.swapped
                 and is_futures
                 and not alias.asname
-                and self._strings_follow(group)
+                and quoted_names_follow(self.module)
             ):
                 again = self._has_import(statement, self._import_line())
                 if again and len(statement.names) == 1:
@@ -274,7 +238,7 @@ class Rewriter:
         if add and not self._has_import(statement, self._import_line()):
             self.out.edits.append(add_after(statement, self.module, self._import_line()))
 
-    def _dotted(self, group: _Group) -> None:
+    def _dotted(self, group: Group) -> None:
         """``concurrent.futures.X`` becomes ``distexec.X`` everywhere."""
         for reference in group.references:
             node = reference.node
@@ -282,38 +246,12 @@ class Rewriter:
             self.out.edits.append(
                 Edit(self.module.start(node), self.module.end(node.value), self.prefix)
             )
-        for quoted in self._strings():
-            start = self.module.start(quoted)
-            text = self.module.text(quoted)
-            for match in _IN_STRING.finditer(text):
-                end = start + match.start(1) - 1
-                self.out.edits.append(Edit(start + match.start(), end, self.prefix))
+        self.out.edits += rename_quoted(self.module, self.prefix)
         self._moved_strings(group)
-
-    def _strings(self) -> list[ast.Constant]:
-        """String annotations that name ``concurrent.futures``."""
-        found: list[ast.Constant] = []
-        if '"' not in self.module.source.text and "'" not in self.module.source.text:
-            return found
-        for node in self.names.parent:
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and "concurrent.futures." in node.value
-            ) and is_annotation(node, self.names.parent):
-                found.append(node)
-        return found
-
-    def _strings_follow(self, group: _Group) -> bool:
-        return all(
-            match[1] in MIRRORED and "\\" not in self.module.text(node)
-            for node in self._strings()
-            for match in _IN_STRING.finditer(self.module.text(node))
-        )
 
     # -- single references -------------------------------------------------------------------
 
-    def _inline(self, group: _Group) -> None:
+    def _inline(self, group: Group) -> None:
         for reference in group.moving:
             node, new = reference.node, self._new_name(reference)
             self.out.edits.append(Edit(self.module.start(node), self.module.end(node), new))
@@ -323,7 +261,7 @@ class Rewriter:
         kind = EXECUTORS[reference.target][0]
         return f"{self.prefix}.{'Thread' if kind == 'thread' else 'Process'}PoolExecutor"
 
-    def _star(self, group: _Group) -> None:
+    def _star(self, group: Group) -> None:
         star = self.survey.stars[0]
         if group.can_swap and len(self.survey.stars) == 1:
             edit = swap_module(star, self.module, "distexec")
@@ -359,7 +297,7 @@ class Rewriter:
         self._added.add(key)
         return False
 
-    def _moved_strings(self, group: _Group) -> None:
+    def _moved_strings(self, group: Group) -> None:
         """Note the dotted names under which tests may patch what has moved."""
         stays = any(not r.moves and r.role == "call" for r in group.references)
         for reference in group.moving:
@@ -385,22 +323,3 @@ def swap_alias_whole(alias: ast.alias, module: Module, new: str) -> Edit:
 
 def _aliases(nodes: set[ast.AST]) -> set[ast.alias]:
     return {node for node in nodes if isinstance(node, ast.alias)}
-
-
-def _is_mirrored(target: str) -> bool:
-    head, _, tail = target.rpartition(".")
-    return head == "concurrent.futures" and tail in MIRRORED
-
-
-def is_annotation(node: ast.AST, parent: dict[ast.AST, ast.AST]) -> bool:
-    """Whether *node* is, or lies in, an annotation."""
-    child, up = node, parent.get(node)
-    while up is not None and not isinstance(up, ast.stmt):
-        if isinstance(up, ast.arg):
-            return True
-        if isinstance(up, ast.Call):
-            return isinstance(up.func, ast.Name) and up.func.id == "cast" and up.args[:1] == [child]
-        child, up = up, parent.get(up)
-    if isinstance(up, ast.FunctionDef | ast.AsyncFunctionDef):
-        return up.returns is child
-    return isinstance(up, ast.AnnAssign) and up.annotation is child

@@ -3,7 +3,9 @@
 import ast
 from dataclasses import dataclass, replace
 
+from distexec.migrate.attributes import Attributes, assigned_attributes
 from distexec.migrate.catalog import (
+    ANNOTATIONS,
     CONTAINERS,
     KINDS,
     PLAIN_PACKAGES,
@@ -46,9 +48,7 @@ class Values:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._attributes: dict[
-            ast.ClassDef, dict[str, list[tuple[ast.expr | None, Module, int]]]
-        ] = {}
+        self._attributes: dict[ast.AST, Attributes] = {}
         self._busy: set[ast.AST] = set()
 
     def of(self, node: ast.AST | None, module: Module, depth: int = 0) -> list[Value]:
@@ -121,7 +121,7 @@ class Values:
         if not isinstance(node, ast.Name | ast.Attribute):
             return []
         for name in self.project.dotted(node, module):
-            kind = KINDS.get(canonical(name)) or _ANNOTATIONS.get(name)
+            kind = KINDS.get(canonical(name)) or ANNOTATIONS.get(name)
             if kind is not None:
                 return [Value(kind, name, module, line)]
         definition = self.project.definition(node, module)
@@ -191,44 +191,12 @@ class Values:
 
     # -- objects of classes in the tree ---------------------------------------------------------
 
-    def attributes(self, owner: Definition) -> dict[str, list[tuple[ast.expr | None, Module, int]]]:
+    def attributes(self, owner: Definition) -> Attributes:
         """Values assigned to ``self.x`` anywhere in the class and its bases, by attribute."""
-        if not isinstance(owner.node, ast.ClassDef):
-            return {}
         known = self._attributes.get(owner.node)
         if known is None:
-            known = self._attributes[owner.node] = {}
-            for base in self.project.bases(owner):
-                if isinstance(base.node, ast.ClassDef):
-                    self._collect(base.node, base.module, known)
+            known = self._attributes[owner.node] = assigned_attributes(owner, self.project)
         return known
-
-    def _collect(
-        self,
-        node: ast.ClassDef,
-        module: Module,
-        into: dict[str, list[tuple[ast.expr | None, Module, int]]],
-    ) -> None:
-        for item in node.body:
-            if isinstance(item, ast.Assign | ast.AnnAssign):
-                targets = item.targets if isinstance(item, ast.Assign) else [item.target]
-                for target in targets:
-                    if isinstance(target, ast.Name):
-                        into.setdefault(target.id, []).append((item.value, module, item.lineno))
-            elif isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.args.args:
-                self_name = item.args.args[0].arg
-                for inner in own_nodes(item):
-                    if isinstance(inner, ast.Assign | ast.AnnAssign) and inner.value is not None:
-                        targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
-                        for target in targets:
-                            if (
-                                isinstance(target, ast.Attribute)
-                                and isinstance(target.value, ast.Name)
-                                and target.value.id == self_name
-                            ):
-                                into.setdefault(target.attr, []).append(
-                                    (inner.value, module, inner.lineno)
-                                )
 
     def _attribute(self, node: ast.Attribute, module: Module, depth: int) -> list[Value]:
         owner = self.owner_of(node.value, module, depth)
@@ -358,28 +326,6 @@ class Values:
 
 
 _PLAIN = PLAIN_PACKAGES | {"pathlib", "logging", "os", "dataclasses", "enum", "typing", "pydantic"}
-
-#: Types that occur in annotations only.
-_ANNOTATIONS = {
-    "sqlite3.Connection": "database",
-    "sqlite3.Cursor": "database",
-    "sqlalchemy.Engine": "database",
-    "sqlalchemy.engine.Engine": "database",
-    "sqlalchemy.orm.session.Session": "database",
-    "sqlalchemy.ext.asyncio.AsyncSession": "database",
-    "asyncio.AbstractEventLoop": "thread",
-    "typing.TextIO": "file",
-    "typing.IO": "file",
-    "typing.BinaryIO": "file",
-    "io.TextIOWrapper": "file",
-    "torch.nn.Module": "model",
-    "typing.Generator": "generator",
-    "collections.abc.Generator": "generator",
-    "playwright.sync_api.Page": "client",
-    "selenium.webdriver.remote.webdriver.WebDriver": "client",
-    "concurrent.futures.Executor": "executor",
-    "concurrent.futures.Future": "thread",
-}
 
 
 def _is_static(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -33,6 +33,9 @@ DEFAULT_PORT: Final = 6379
 #: Name of the file beside a server's socket that holds its password.
 PASSWORD_FILE: Final = "server.password"
 
+#: Name of the folder there for large values: `distexec.store.files`.
+BLOB_FOLDER: Final = "blobs"
+
 _SCHEMES: Final = {
     TCP: TCP, TLS: TLS, SOCKET: SOCKET,
     "valkey": TCP, "valkeys": TLS, "valkey+socket": SOCKET, "unix": SOCKET,

@@ -6,6 +6,8 @@ key                                  type    content; lifetime
 ``dx:{SESSION}:session``             string  counts the beats of a caller that lives;
                                              ``session_expiry_seconds`` after its last beat
 ``dx:{SESSION}:replies``             stream  sealed replies, ids by the server; trimmed when read
+``dx:{SESSION}:blob:NAME``           hash    a large value or result: chunk's number: sealed chunk;
+                                             a result ``key_expiry_seconds``
 ``dx:{SESSION}:EXECUTOR:spec``       string  sealed `ExecutorSpec`
 ``dx:{SESSION}:EXECUTOR:functions``  hash    function's digest: its sealed pickle
 ``dx:{SESSION}:EXECUTOR:leases``     hash    lease: ``threads|pid|admitted|queue|node``
@@ -42,6 +44,11 @@ def session(name: str) -> str:
 def replies(name: str) -> str:
     """The session's reply stream."""
     return f"dx:{{{name}}}:replies"
+
+
+def blob(name: str, blob_name: bytes) -> str:
+    """A large value or result of the session."""
+    return f"dx:{{{name}}}:blob:{blob_name.hex()}"
 
 
 def spec(ref: ExecutorRef) -> str:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from distexec.store.port import (
     Damage,
@@ -51,6 +52,7 @@ class _Executor:
 class _Session:
     executors: dict[str, _Executor] = field(default_factory=dict)
     replies: list[Frame] = field(default_factory=list)
+    blobs: dict[bytes, dict[int, Frame]] = field(default_factory=dict)
 
 
 class MemoryServer:
@@ -72,9 +74,26 @@ class MemoryServer:
         session = self.sessions.get(ref.session)
         return None if session is None else session.executors.get(ref.executor)
 
+    def put_blob(self, session_name: str, name: bytes, index: int, frame: Frame) -> None:
+        with self.changed:
+            session = self.sessions.get(session_name)
+            if session is not None:
+                chunks = session.blobs.setdefault(name, {})
+                if index == 0:
+                    chunks.clear()
+                chunks[index] = frame
+
+    def blob(self, session_name: str, name: bytes, index: int) -> Frame | None:
+        with self.changed:
+            session = self.sessions.get(session_name)
+            return None if session is None else session.blobs.get(name, {}).get(index)
+
 
 class MemoryCallerStore:
     """`distexec.store.port.CallerStore` in memory."""
+
+    #: They are in this process's memory already.
+    blob_folder: Path | None = None
 
     def __init__(self, server: MemoryServer, session: str) -> None:
         self._server = server
@@ -167,6 +186,19 @@ class MemoryCallerStore:
             for function_id in function_ids:
                 executor.functions.pop(function_id, None)
 
+    def put_blob(self, name: bytes, index: int, frame: Frame) -> None:
+        self._server.put_blob(self._name, name, index, frame)
+
+    def blob(self, name: bytes, index: int) -> Frame | None:
+        return self._server.blob(self._name, name, index)
+
+    def drop_blobs(self, names: Sequence[bytes]) -> None:
+        with self._server.changed:
+            session = self._server.sessions.get(self._name)
+            if session is not None:
+                for name in names:
+                    session.blobs.pop(name, None)
+
     def ask(self, queue: str, ref: ExecutorRef, frame: Frame | None) -> None:
         with self._server.changed:
             demands = self._server.demands.setdefault(queue, {})
@@ -244,6 +276,8 @@ class MemoryCallerStore:
 class MemoryLeaseStore:
     """`distexec.store.port.LeaseStore` in memory."""
 
+    blob_folder: Path | None = None
+
     def __init__(self, server: MemoryServer, node: str, pid: int) -> None:
         self._server = server
         self._node, self._pid = node, pid
@@ -309,6 +343,12 @@ class MemoryLeaseStore:
         with self._server.changed:
             executor = self._server.executor(self._ref)
             return None if executor is None else executor.functions.get(function_id)
+
+    def put_blob(self, name: bytes, index: int, frame: Frame) -> None:
+        self._server.put_blob(self._ref.session, name, index, frame)
+
+    def blob(self, session: str, name: bytes, index: int) -> Frame | None:
+        return self._server.blob(session, name, index)
 
     def backlog(self) -> int:
         with self._server.changed:

@@ -5,6 +5,7 @@ process). One test suite runs on both. Frames are opaque, signed bytes: no store
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from distexec.errors import ClusterError
@@ -148,6 +149,21 @@ class CallerStore(Protocol):
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None: ...
 
+    @property
+    def blob_folder(self) -> Path | None:
+        """Where blobs are files that this session's nodes see as well; ``None`` if nowhere."""
+        ...
+
+    def put_blob(self, name: bytes, index: int, frame: Frame) -> None:
+        """Store one chunk of a blob of this session, until it is dropped; the first one first."""
+        ...
+
+    def blob(self, name: bytes, index: int) -> Frame | None:
+        """One chunk of a blob of this session."""
+        ...
+
+    def drop_blobs(self, names: Sequence[bytes]) -> None: ...
+
     def ask(self, queue: str, ref: ExecutorRef, frame: Frame | None) -> None:
         """Record the executor's demand on *queue*; ``None`` withdraws it."""
         ...
@@ -253,6 +269,19 @@ class LeaseStore(Protocol):
         ...
 
     def function(self, function_id: bytes) -> Frame | None: ...
+
+    @property
+    def blob_folder(self) -> Path | None:
+        """Where blobs are files, if callers on this machine share them."""
+        ...
+
+    def put_blob(self, name: bytes, index: int, frame: Frame) -> None:
+        """Store one chunk of a result for the lease's session; it expires if nobody fetches it."""
+        ...
+
+    def blob(self, session: str, name: bytes, index: int) -> Frame | None:
+        """One chunk of a session's blob."""
+        ...
 
     def backlog(self) -> int:
         """How many entries of the lease's stream nobody has taken."""

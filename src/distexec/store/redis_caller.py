@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from distexec.errors import ClusterError, ClusterRefused
@@ -9,7 +10,8 @@ from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.audit import audit
 from distexec.store.endpoint import Endpoint
-from distexec.store.link import Link, ServerError, script
+from distexec.store.files import shared_folder
+from distexec.store.link import Command, Link, ServerError, script
 from distexec.store.port import (
     Damage,
     ExecutorRef,
@@ -42,6 +44,7 @@ class RedisCallerStore:
         self._session, self._where = session, endpoint.display
         self._session_expiry = round(settings.session_expiry_seconds * 1000)
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
+        self.blob_folder: Path | None = shared_folder(endpoint)
         self._link = Link(endpoint, settings)
         self._listener = Link(endpoint, settings)
         #: Id of the last reply that was read, and of the last one whose reader came back for more.
@@ -60,6 +63,8 @@ class RedisCallerStore:
         self._outrun: set[tuple[ExecutorRef, str]] = set()
         #: What was removed and is not told yet.
         self._mended: list[str] = []
+        #: Blobs that this side has put. Whoever drops them may be another thread.
+        self._blobs: set[bytes] = set()
         self._closed = False
 
     def open(self) -> float:
@@ -224,6 +229,26 @@ class RedisCallerStore:
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
         self._link.call("HDEL", keys.functions(ref), *function_ids)
 
+    def put_blob(self, name: bytes, index: int, frame: Frame) -> None:
+        self._blobs.add(name)
+        key = keys.blob(self._session, name)
+        # Somebody else may have written something else there.
+        begin: list[Command] = [] if index else [("UNLINK", key)]
+        put: Command = ("HSET", key, index, frame)
+        self._link.run(*begin, put, ("PEXPIRE", key, self._key_expiry))
+
+    def blob(self, name: bytes, index: int) -> Frame | None:
+        try:
+            frame: Frame | None = self._link.call("HGET", keys.blob(self._session, name), index)
+        except KeyDamaged:
+            return None
+        return frame
+
+    def drop_blobs(self, names: Sequence[bytes]) -> None:
+        self._blobs.difference_update(names)
+        if names:
+            self._link.call("UNLINK", *(keys.blob(self._session, name) for name in names))
+
     def ask(self, queue: str, ref: ExecutorRef, frame: Frame | None) -> None:
         field = f"{ref.session} {ref.executor}"
         if frame is None:
@@ -330,13 +355,17 @@ class RedisCallerStore:
     def _keys(self, refs: Sequence[ExecutorRef]) -> list[str]:
         """Every key of the session and of *refs*, but the one that says that it lives."""
         found = [keys.replies(self._session)]
+        found += [keys.blob(self._session, name) for name in self._blobs.copy()]
         for ref in refs:
-            found += [keys.spec(ref), keys.functions(ref), keys.leases(ref)]
-            found += [keys.calls(ref, queue) for queue in self._streams.get(ref, ())]
+            found += self._executor_keys(ref)
         return found
 
+    def _executor_keys(self, ref: ExecutorRef) -> list[str]:
+        found = [keys.spec(ref), keys.functions(ref), keys.leases(ref)]
+        return found + [keys.calls(ref, queue) for queue in self._streams.get(ref, ())]
+
     def close_executor(self, ref: ExecutorRef) -> None:
-        removed = [("DEL", key) for key in self._keys([ref])[1:]]
+        removed = [("DEL", key) for key in self._executor_keys(ref)]
         for queue in self._streams.pop(ref, ()):
             self._attempted.pop(keys.calls(ref, queue), None)
         field = f"{ref.session} {ref.executor}"
@@ -352,7 +381,9 @@ class RedisCallerStore:
             return
         self._closed = True
         try:
-            self._link.call("DEL", keys.session(self._session), keys.replies(self._session))
+            blobs = [keys.blob(self._session, name) for name in self._blobs]
+            own = [keys.session(self._session), keys.replies(self._session)]
+            self._link.call("UNLINK", *own, *blobs)
         finally:
             self._link.close()
             self._listener.close()

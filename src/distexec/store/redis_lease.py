@@ -3,11 +3,13 @@
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
+from distexec.store.files import shared_folder
 from distexec.store.link import Command, Link, ServerError, script
 from distexec.store.port import ExecutorRef, Frame, Held, KeyDamaged
 
@@ -22,6 +24,7 @@ class RedisLeaseStore:
     def __init__(self, endpoint: Endpoint, node: str, settings: Settings) -> None:
         self._node, self._pid = node, os.getpid()
         self._node_expiry = round(settings.node_expiry_seconds * 1000)
+        self.blob_folder: Path | None = shared_folder(endpoint)
         self._link = Link(endpoint, settings)
         self._taker = Link(endpoint, settings)
         self._ref = ExecutorRef("", "")
@@ -122,6 +125,14 @@ class RedisLeaseStore:
         frame: Frame | None = self._call_unless_damaged(
             "HGET", keys.functions(self._ref), function_id
         )
+        return frame
+
+    def put_blob(self, name: bytes, index: int, frame: Frame) -> None:
+        key = keys.blob(self._ref.session, name)
+        self._link.run(("HSET", key, index, frame), ("PEXPIRE", key, self._key_expiry))
+
+    def blob(self, session: str, name: bytes, index: int) -> Frame | None:
+        frame: Frame | None = self._call_unless_damaged("HGET", keys.blob(session, name), index)
         return frame
 
     def _call_unless_damaged(self, *command: Any) -> Any:

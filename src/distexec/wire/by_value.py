@@ -80,6 +80,18 @@ def _reduce_weak_mapping(value: Any) -> Any:
     return type(value), (dict(value),)
 
 
+def _reduce_memoryview(value: memoryview) -> Any:
+    """Send what it shows, out of band, where cloudpickle would send a copy of it as bytes."""
+    if not value.contiguous:
+        return memoryview, (value.tobytes(),)
+    return _make_memoryview, (pickle.PickleBuffer(value), value.format, value.shape)
+
+
+def _make_memoryview(buffer: Any, format_: Any, shape: tuple[int, ...]) -> Any:
+    flat = memoryview(buffer).cast("B")
+    return flat.cast(format_, shape) if format_ != "B" or len(shape) != 1 else flat
+
+
 def _reduce_text_file(value: io.TextIOWrapper) -> NoReturn:
     """Refuse it. cloudpickle would send its text, and the worker would write into a copy."""
     raise TypeError(f"cannot pickle {type(value).__name__!r} instances")
@@ -92,6 +104,7 @@ _REDUCERS: dict[type, Callable[[Any], Any]] = {
     typing.NewType: _reduce_type_name,
     typing.ParamSpec: _reduce_type_name,
     typing.TypeVarTuple: _reduce_type_name,
+    memoryview: _reduce_memoryview,
     weakref.WeakKeyDictionary: _reduce_weak_mapping,
     weakref.WeakValueDictionary: _reduce_weak_mapping,
     io.TextIOWrapper: _reduce_text_file,

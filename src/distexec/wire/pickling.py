@@ -9,6 +9,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from distexec.wire.blobs import BytesLike, Mark
+
 #: Part of ``__main__`` and of multiprocessing's ``__mp_main__``. A plain pickle that names either
 #: module would find another program's main module in the worker.
 _MAIN_MODULES = b"_main__"
@@ -21,16 +23,28 @@ _names: tuple[str, ...] = ()
 _marks: tuple[bytes, ...] = (_MAIN_MODULES,)
 
 
-def dump(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
+def dump(
+    value: Any, buffers: list[pickle.PickleBuffer] | None = None, *, replace_marks: bool = False
+) -> bytes:
     """Pickle *value* for another process.
 
     Args:
         buffers: Takes the large buffers of protocol 5, which then are not part of the result.
+        replace_marks: Whether it takes those of handles too, for which something else will stand.
 
     Raises:
         BaseException: Whatever pickling raised, as it was: user code may run in here.
     """
-    callback = None if buffers is None else buffers.append
+
+    def collect(buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer; what is refused (true) becomes part of the pickle."""
+        if not replace_marks and isinstance(buffer.raw().obj, Mark):
+            return True
+        assert buffers is not None
+        buffers.append(buffer)
+        return False
+
+    callback = None if buffers is None else collect
     try:
         data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL, buffer_callback=callback)
     except (KeyboardInterrupt, MemoryError, RecursionError):
@@ -52,7 +66,7 @@ def dump(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
     return by_value.dumps(value, callback)
 
 
-def _loads(data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
+def _loads(data: BytesLike, buffers: Iterable[Any] = ()) -> Any:
     """Unpickle what a sealed frame brought. The only place of the package that does."""
     return pickle.loads(data, buffers=buffers)
 

@@ -34,6 +34,11 @@ def function(session: str, executor: str, function_id: bytes) -> bytes:
     return f"function|{session}|{executor}|".encode() + function_id
 
 
+def blob(session: str, name: bytes, digest: bytes, size: int, index: int) -> bytes:
+    """A chunk of a large value or result that is kept beside the calls."""
+    return f"blob|{session}|{name.hex()}|{digest.hex()}|{size}|{index}".encode()
+
+
 def demand(queue: str, session: str, executor: str) -> bytes:
     """An executor's demand on a queue."""
     return f"demand|{queue}|{session}|{executor}".encode()

@@ -7,7 +7,7 @@ import enum
 from typing import Final, NamedTuple
 
 #: Both sides must agree on it. Raise it whenever the meaning of a byte on the wire changes.
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 
 class CallFlag:
@@ -64,6 +64,11 @@ class ReplyKind(enum.IntEnum):
     #: executor's; payload: the lease.
     TAKES_ONE = 9
     TAKES_MANY = 10
+    #: As RETURNED, since the worker does not find a value that the call uses. Payload: the entry,
+    #: by `pack_entry`, and the value's name.
+    UNKNOWN_BLOB = 11
+    #: As DONE, with a large return value. Payload: the reference of the blob that it is.
+    STORED = 12
     #: How far a running call has come. Payload: JSON ``[done, total, message]``.
     PROGRESS = 13
 
@@ -88,7 +93,7 @@ def pack_entry(entry: int) -> bytes:
 
 def read_entry(payload: bytes | memoryview) -> int:
     """Read what `pack_entry` wrote."""
-    return int.from_bytes(payload, "little")
+    return int.from_bytes(payload[:8], "little")
 
 
 class Sharing(enum.Enum):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from distexec.settings import Settings
     from distexec.store.endpoint import Endpoint
+    from distexec.wire.blobs import Fetch
     from distexec.wire.records import Reply
     from distexec.wire.seal import Seal
 
@@ -37,6 +38,8 @@ class _Thread(threading.local):
     call: CurrentCall | None = None
     #: Sends a reply that is not the call's outcome (a logging record).
     post: "Callable[[Reply], None] | None" = None
+    #: Brings a value that a handle stands for.
+    fetch: "Fetch | None" = None
 
 
 running = _Thread()

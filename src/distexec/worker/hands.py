@@ -43,8 +43,10 @@ class Running:
 
     taken: Taken
     started_at: float
-    clock: int | None
-    cpu_started: float
+    thread: int
+    #: When the keeper first saw it, and the processor time of its thread by then.
+    seen_at: float | None = None
+    cpu_seen: float = 0.0
     #: Whether its caller knows that it runs.
     announced: bool = False
     #: Of its time, if it has one, from when on its caller knows that it runs.
@@ -53,12 +55,17 @@ class Running:
     @classmethod
     def start(cls, taken: Taken) -> "Running":
         """Begin to run *taken* on the calling thread."""
-        clock = _cpu_clock()
-        return cls(taken, time.monotonic(), clock, _cpu_time(clock))
+        return cls(taken, time.monotonic(), threading.get_ident())
 
-    def cpu_seconds(self) -> float:
-        """Processor seconds of its thread since it started."""
-        return _cpu_time(self.clock) - self.cpu_started
+    def watch(self, now: float) -> tuple[float, float]:
+        """Seconds since the keeper first saw it, and how many of these its thread computed.
+
+        Not since it started: that would cost every call two more looks at a clock.
+        """
+        cpu = _cpu_time(self.thread)
+        if self.seen_at is None:
+            self.seen_at, self.cpu_seen = now, cpu
+        return now - self.seen_at, cpu - self.cpu_seen
 
 
 class Hands:
@@ -134,14 +141,9 @@ class Hands:
         )
 
 
-def _cpu_clock() -> int | None:
-    """The clock of the calling thread's processor time; ``None`` where threads have none."""
+def _cpu_time(thread: int) -> float:
+    """Processor seconds of a thread that runs; of the process where threads have no such clock."""
     try:
-        return time.pthread_getcpuclockid(threading.get_ident())
-    except (AttributeError, OSError):  # macOS has no such clock.
-        return None
-
-
-def _cpu_time(clock: int | None) -> float:
-    """Processor seconds of another thread, by its clock (else of the process)."""
-    return time.process_time() if clock is None else time.clock_gettime(clock)
+        return time.clock_gettime(time.pthread_getcpuclockid(thread))
+    except (AttributeError, OSError):  # macOS has none.
+        return time.process_time()

@@ -6,6 +6,9 @@ from collections.abc import Callable
 #: Seconds between two looks, at least: however often calls start, looking costs little.
 KEEPER_SECONDS = 0.0025
 
+#: Seconds of a pause that nothing needs to cut short: as long as a call may wait unstarted.
+LONGEST_PAUSE_SECONDS = 0.005
+
 
 class Keeper:
     """Calls *look_after* while there is something to look after.
@@ -21,6 +24,10 @@ class Keeper:
     ) -> None:
         self._look_after, self._fail = look_after, fail
         self._busy = threading.Event()
+        #: Whether something happened since the last look.
+        self._noted = False
+        #: Whether it must be woken for what happens.
+        self._sleeps = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="distexec-keeper", daemon=True)
 
@@ -29,8 +36,10 @@ class Keeper:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look soon."""
-        self._busy.set()
+        """Look soon. Costs next to nothing while looks follow one another anyway."""
+        self._noted = True
+        if self._sleeps:
+            self._busy.set()
 
     def stop(self) -> None:
         """End the thread, and wait for it."""
@@ -41,10 +50,20 @@ class Keeper:
     def _run(self) -> None:
         pause: float | None = None
         while not self._stopping.is_set():
-            self._busy.wait(pause)
-            self._busy.clear()
-            self._stopping.wait(KEEPER_SECONDS)
+            if pause is None or pause > LONGEST_PAUSE_SECONDS:
+                self._sleeps = True
+                # What is noted from here on sets the event.
+                if not self._noted:
+                    self._busy.wait(pause)
+                self._sleeps = False
+                self._busy.clear()
+                pause = 0.0
+            self._stopping.wait(max(pause, KEEPER_SECONDS))
+            was_noted, self._noted = self._noted, False
             try:
                 pause = self._look_after()
             except Exception as error:
                 self._fail(error)
+            if was_noted and pause is None:
+                # One short call after the other, and this look fell between two of them.
+                pause = LONGEST_PAUSE_SECONDS

@@ -26,16 +26,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from distexec.errors import DistexecError
 from distexec.scheduling.batching import COMPUTING_SHARE
 from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.wire.blobs import BlobRef
+from distexec.wire.payload import Parts
 from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, Sharing, pack_entry
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
 from distexec.worker import context
+from distexec.worker.blobs import LeaseBlobs
 from distexec.worker.contact import PASSING, Contact
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Hands, Running, Taken
 from distexec.worker.keeper import Keeper
@@ -44,6 +48,8 @@ from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
 from distexec.worker.run import Functions, out_of_time, run_call, run_within
 from distexec.worker.runners import Runners
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +110,7 @@ class Lease:
         self._changed = threading.Condition()
         self._outbox = Outbox(store, seal, ref.session)
         self._reader = Reader(store, seal, ref, queue, refusals)
+        self._blobs = LeaseBlobs(store, seal, ref.session, refusals)
         self._functions = Functions(self._read_function)
         self._contact = Contact(settings.key_expiry_seconds)
         self._keeper = Keeper(self._look_after, self._fail)
@@ -167,28 +174,37 @@ class Lease:
         """Run calls on this thread, one after the other."""
         while (running := self._next()) is not None:
             call = running.taken.call
-            call_id, most = f"{self._ref.session}-{call.number}", self._settings.max_payload_bytes
+            call_id = f"{self._ref.session}-{call.number}"
             context.running.call = context.CurrentCall(call_id, call.attempt)
             context.running.post = self._post
-            if call.timeout:
-                reply = self._run_within_limit(running)
-            else:
-                reply = run_call(call, self._functions, node=self._node, max_payload=most)
-            context.running.call = context.running.post = None
+            context.running.fetch = self._fetch
+            reply = self._run_within_limit(running) if call.timeout else self._run(call)
+            context.running.call = context.running.post = context.running.fetch = None
             if os.getpid() != self._pid:
                 os._exit(0)  # The call forked, and this is the child: only the parent answers.
             self._finish(running, reply)
 
+    def _run(self, call: Envelope) -> Reply:
+        """Run a call on this thread."""
+        return run_call(
+            call,
+            self._functions,
+            node=self._node,
+            max_payload=self._settings.max_payload_bytes,
+            fetch=self._fetch,
+            keep=self._keep,
+        )
+
     def _run_within_limit(self, running: Running) -> Reply:
         """Run a call that has a time limit, on this thread."""
-        call, most = running.taken.call, self._settings.max_payload_bytes
+        call = running.taken.call
         limit = TimeLimit(call.timeout, f"node {self._node}, process {self._pid}")
         running.limit = limit
         self._keeper.wake()
         if self._watchdog is not None:
             self._watchdog.watch(call.number, limit.deadline + GRACE_SECONDS)
         try:
-            return run_within(limit, call, self._functions, node=self._node, max_payload=most)
+            return run_within(limit, call, self._run)
         finally:
             if self._watchdog is not None:
                 self._watchdog.rest()
@@ -259,8 +275,9 @@ class Lease:
             self._calls_run += 1
             if running.limit is not None and running.limit.abandoned:
                 return
-            if reply.kind == ReplyKind.UNKNOWN_FUNCTION:
-                reply = reply._replace(payload=pack_entry(running.taken.entry))
+            if reply.kind in (ReplyKind.UNKNOWN_FUNCTION, ReplyKind.UNKNOWN_BLOB):
+                entry = pack_entry(running.taken.entry)
+                reply = reply._replace(payload=entry + bytes(reply.payload))
             else:
                 function_id = running.taken.call.function_id
                 self._run_times.add(function_id, reply.run_seconds, reply.cpu_seconds)
@@ -377,10 +394,22 @@ class Lease:
                 self._lose()
 
     def _read_function(self, function_id: bytes) -> memoryview | None:
-        """One of the executor's functions, however long it takes while its call may count."""
+        """One of the executor's functions."""
+        return self._patiently(lambda: self._reader.read_function(function_id))
+
+    def _fetch(self, ref: BlobRef) -> memoryview:
+        """A large value that a call uses."""
+        return self._patiently(lambda: self._blobs.fetch(ref))
+
+    def _keep(self, parts: Parts) -> BlobRef:
+        """Put a large result beside its reply."""
+        return self._patiently(lambda: self._blobs.keep(parts))
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What the store answers, however long it takes while the call may count."""
         while True:
             try:
-                data = self._reader.read_function(function_id)
+                answer = ask()
             except PASSING as error:
                 self._miss(error)
                 if self._is_void:
@@ -388,7 +417,7 @@ class Lease:
                 time.sleep(self._contact.pause())
             else:
                 self._contact.heard()
-                return data
+                return answer
 
     def _post(self, reply: Reply) -> None:
         """Send a reply that ends no call."""

@@ -8,6 +8,7 @@ from distexec.wire import places
 from distexec.wire.codec import encode_replies
 from distexec.wire.records import Reply
 from distexec.wire.seal import Direction, Seal
+from distexec.worker.run import flush_output
 
 #: Seconds that a finished call's reply may wait for others to travel with.
 DELAY_SECONDS = 0.001
@@ -97,6 +98,7 @@ class Outbox:
             replies, self._replies = self._replies, []
             finished, self._finished = self._finished, []
             self._bytes = 0
+        flush_output()
         if not replies:
             return (None, finished) if finished else None
         frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies))

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import inspect
 import sys
 import time
+import types
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +15,11 @@ from distexec.errors import (
     NotPicklable,
     PayloadTooLarge,
 )
+from distexec.wire.blobs import BESIDE_BYTES, BlobMissing, BlobRef, Fetch
 from distexec.wire.exceptions import pack_exception
+from distexec.wire.payload import Parts, join, size_of
 from distexec.wire.records import Envelope, Reply, ReplyKind
-from distexec.wire.values import pack_result, unpack_arguments, unpack_function
+from distexec.wire.values import result_parts, unpack_arguments, unpack_function
 from distexec.worker.limit import TimeLimit
 
 #: Functions that a process keeps of one executor. A program that makes a lambda per call would
@@ -50,8 +52,21 @@ class Functions:
         return function
 
 
-def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: float) -> Reply:
-    """Run *call* in this thread and return its last reply. Raises nothing."""
+def run_call(
+    call: Envelope,
+    functions: Functions,
+    *,
+    node: str,
+    max_payload: float,
+    fetch: Fetch | None = None,
+    keep: Callable[[Parts], BlobRef] | None = None,
+) -> Reply:
+    """Run *call* in this thread and return its last reply. Raises nothing.
+
+    Args:
+        fetch: Brings the large values that the call uses.
+        keep: Puts a large result beside the reply.
+    """
     started, cpu_started = time.monotonic(), time.thread_time()
     kind = ReplyKind.DONE
     payload: bytes = b""
@@ -60,7 +75,10 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
             function = functions.get(call.function_id)
             if function is None:
                 return Reply(call.number, ReplyKind.UNKNOWN_FUNCTION, call.attempt, 0.0, 0.0, b"")
-            args, kwargs = unpack_arguments(call.payload)
+            args, kwargs = unpack_arguments(call.payload, fetch)
+        except BlobMissing as error:
+            unknown = error.ref.name
+            return Reply(call.number, ReplyKind.UNKNOWN_BLOB, call.attempt, 0.0, 0.0, unknown)
         except CallUnpickleError as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and cause.name:
@@ -68,30 +86,27 @@ def run_call(call: Envelope, functions: Functions, *, node: str, max_payload: fl
             raise
         # The user's function runs here.
         result = function(*args, **kwargs)
-        if inspect.iscoroutine(result):
+        if isinstance(result, types.CoroutineType):
             result = asyncio.run(result)
         del args, kwargs, function
-        payload = _pack(result)
+        parts = _pack(result, max_payload)
         del result
-        if len(payload) > max_payload:
-            raise PayloadTooLarge(
-                f"the result is {len(payload):,} bytes when pickled, and the limit is "
-                f"{int(max_payload):,} (DISTEXEC_MAX_PAYLOAD_BYTES): store it and return its path"
-            )
+        if keep is not None and size_of(parts) >= BESIDE_BYTES:
+            kind, payload = ReplyKind.STORED, keep(parts).encode()
+        else:
+            payload = join(parts)
+        del parts
     except BaseException as error:
         kind = ReplyKind.FAILED
         payload = pack_exception(_without_our_frames(error))
-    _flush_output()
     run_seconds = time.monotonic() - started
     cpu_seconds = time.thread_time() - cpu_started
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
 
 
-def run_within(
-    limit: TimeLimit, call: Envelope, functions: Functions, *, node: str, max_payload: float
-) -> Reply:
-    """As `run_call`, but a call that was interrupted ends in the limit's error."""
-    reply = limit.hold(lambda: run_call(call, functions, node=node, max_payload=max_payload))
+def run_within(limit: TimeLimit, call: Envelope, run: Callable[[Envelope], Reply]) -> Reply:
+    """Return what *run* says of the call; one that was interrupted ends in the limit's error."""
+    reply = limit.hold(lambda: run(call))
     if reply is not None and not limit.expired:
         return reply
     return out_of_time(call, limit)
@@ -103,13 +118,19 @@ def out_of_time(call: Envelope, limit: TimeLimit) -> Reply:
     return Reply(call.number, ReplyKind.FAILED, call.attempt, limit.seconds, 0.0, payload)
 
 
-def _pack(result: object) -> bytes:
+def _pack(result: object, max_payload: float) -> Parts:
     try:
-        return pack_result(result)
+        parts = result_parts(result)
     except NotPicklable as error:
         if isinstance(error.__cause__, SystemExit):
             raise error.__cause__ from None  # As the standard library's worker does.
         raise
+    if (size := size_of(parts)) > max_payload:
+        raise PayloadTooLarge(
+            f"the result is {size:,} bytes when pickled, and the limit is "
+            f"{int(max_payload):,} (DISTEXEC_MAX_PAYLOAD_BYTES): store it and return its path"
+        )
+    return parts
 
 
 def _without_our_frames(error: BaseException) -> BaseException:
@@ -120,8 +141,8 @@ def _without_our_frames(error: BaseException) -> BaseException:
     return error
 
 
-def _flush_output() -> None:
-    """What a call printed is out before its reply leaves. A broken stream is the user's."""
+def flush_output() -> None:
+    """Let out what calls printed, before their replies leave. A broken stream is the user's."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with contextlib.suppress(Exception):

@@ -51,7 +51,8 @@ class Runners:
         for each in running:
             if each.taken.runs_alone:
                 return 0
-            if not is_waiting(sharing, now - each.started_at, each.cpu_seconds()):
+            elapsed, computed = each.watch(now)
+            if not is_waiting(sharing, elapsed, computed):
                 return 0
         return runners_to_add(len(running), self._spec.limit)
 

@@ -17,6 +17,7 @@ from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import unpack_result
 from distexec.worker import logs
+from distexec.worker.blobs import cache
 from distexec.worker.contact import PASSING
 from distexec.worker.lease import Lease
 from distexec.worker.limit import Watchdog
@@ -91,6 +92,8 @@ class Slot:
             self.worn_out = True
             with contextlib.suppress(Exception):
                 logger.exception("A slot of queue %s gives up, with its process", self._queue)
+        finally:
+            cache.clear()
         return self.worn_out
 
     def _serve_one(self) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from distexec.migrate.catalog import canonical
 from distexec.migrate.effects.chains import Effects
 from distexec.migrate.effects.effect import Effect
-from distexec.migrate.follow import Life, Submission
+from distexec.migrate.life import Life, Submission
 from distexec.migrate.pools import Site
 from distexec.migrate.project import Definition, Module, Project, alternatives
 from distexec.migrate.records import Finding, Place, Severity

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from distexec.migrate.catalog import CALL_EFFECTS, MUTATORS, PLAIN_PACKAGES
-from distexec.migrate.follow import callbacks, futures_of
+from distexec.migrate.life import callbacks, futures_of
 from distexec.migrate.project import Definition, own_nodes
 from distexec.migrate.records import Finding, Severity
 from distexec.migrate.rules.base import Case, Rule, Target

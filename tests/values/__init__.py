@@ -1,0 +1,1 @@
+"""Large values and results: sent once, beside the calls that use them."""
