@@ -23,6 +23,7 @@ class RedisLeaseStore:
 
     def __init__(self, endpoint: Endpoint, node: str, settings: Settings) -> None:
         self._node, self._pid = node, os.getpid()
+        self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._node_expiry = round(settings.node_expiry_seconds * 1000)
         self.blob_folder: Path | None = shared_folder(endpoint)
         self._link = Link(endpoint, settings)
