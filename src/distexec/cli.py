@@ -187,6 +187,24 @@ def keygen(path: Path | None, rotate: bool, prints: bool) -> None:
 
 
 @_commands.command()
+@_queues_option
+def acl(queues: tuple[str, ...]) -> None:
+    """Print the server's users for callers, nodes and operators; their passwords go to stderr.
+
+    The lines are for the server's ACL file, or each for ACL SETUSER.
+    """
+    import secrets
+
+    from distexec.store.acl import rules
+
+    passwords = {role: secrets.token_urlsafe(24) for role in ("caller", "node", "operator")}
+    for line in rules(queues, passwords):
+        click.echo(line)
+    for role, password in passwords.items():
+        click.echo(f"{role}: rediss://distexec-{role}:{password}@HOST", err=True)
+
+
+@_commands.command()
 @_cluster_option
 def ping(cluster: str | None) -> int:
     """Say which server and which nodes answer; exit with 1 if no node does."""
@@ -207,7 +225,7 @@ def ping(cluster: str | None) -> int:
         click.echo(f"{endpoint.display}: {name_in(link.call('INFO', 'server'))}")
     finally:
         link.close()
-    store = open_caller_store(endpoint, f"ping-{os.urandom(4).hex()}", settings)
+    store = open_caller_store(endpoint, os.urandom(8).hex(), settings)
     try:
         now, nodes = store.beat([]), sorted(store.nodes())
     finally:

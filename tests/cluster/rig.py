@@ -15,6 +15,7 @@ import distexec
 from bad_inputs.servers import Server
 from conftest import eventually
 from distexec.settings import Settings
+from distexec.store.acl import rules
 from distexec.store.connect import open_caller_store
 from distexec.store.endpoint import Endpoint
 from distexec.wire import places, secret
@@ -32,7 +33,7 @@ class NodeProcess:
     ) -> None:
         self.name, self._cluster = name, cluster
         self.log = cluster.folder / f"{name}-{len(cluster.started)}.log"
-        command = [sys.executable, "-m", "distexec", "worker", "--cluster", cluster.server.url]
+        command = [sys.executable, "-m", "distexec", "worker"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--queues", queues, "--slots", str(slots), "--name", name, *options],
@@ -40,6 +41,8 @@ class NodeProcess:
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(PATHS),
                     "DISTEXEC_SECRET": cluster.secret_text,
+                    # Not in the command line, which everybody on a machine can read.
+                    "DISTEXEC_URL": cluster.node_url,
                     "NODE_OF_TEST": name,
                     # A node that is killed leaves its folder there.
                     "TMPDIR": str(cluster.folder),
@@ -73,11 +76,28 @@ class NodeProcess:
 
 
 class RealCluster:
-    """A server on a port, a secret, and nodes."""
+    """A server on a port, a secret, and nodes.
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    Args:
+        queues: If there are any, callers and nodes get users of their own on the server, with the
+            permissions for these queues that `distexec acl` prints.
+    """
+
+    def __init__(self, server: Server, folder: Path, queues: Sequence[str] = ()) -> None:
         self.server, self.folder = server, folder
+        #: The server as callers know it, and as nodes do.
+        self.url = self.node_url = server.url
+        if queues:
+            passwords = {role: f"password-of-{role}" for role in ("caller", "node", "operator")}
+            for line in rules(queues, passwords):
+                answer = server.command(f"ACL SETUSER {line.removeprefix('user ')}")
+                assert answer.startswith("+OK"), answer
+            address = f"127.0.0.1:{server.port}"
+            self.url = f"redis://distexec-caller:{passwords['caller']}@{address}"
+            self.node_url = f"redis://distexec-node:{passwords['node']}@{address}"
         self.secret = secret.generate()
+        #: Secrets that nodes may sign with as well.
+        self.older: tuple[bytes, ...] = ()
         self.secret_text = secret.to_text(self.secret)
         self.started: list[NodeProcess] = []
 
@@ -102,7 +122,7 @@ class RealCluster:
             for status in store.nodes():
                 sealed = status.frame.partition(b"\n")[2]
                 place = places.node(status.name)
-                record = Seal(self.secret).open(Direction.CONTROL, place, sealed)
+                record = Seal(self.secret, *self.older).open(Direction.CONTROL, place, sealed)
                 found[status.name.partition("@")[0]] = json.loads(bytes(record))
             return found
         finally:

@@ -27,17 +27,22 @@ __all__ = ["gate", "ledger"]
 
 EXPIRY_SECONDS = 1.5
 
+#: Every queue of these tests: their callers and nodes have no permission for others.
+QUEUES = ("distexec", "left", "right", "nobody", "late", "shift", "risky", "single")
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     """A server with a password, and its secret in the environment, as an operator sets it up."""
     folder = tmp_path_factory.mktemp("cluster")
     with pytest.MonkeyPatch.context() as patch, start_server(folder) as server:
-        cluster = RealCluster(server, folder)
+        cluster = RealCluster(server, folder, QUEUES)
         patch.setenv("DISTEXEC_SECRET", cluster.secret_text)
         patch.setenv("DISTEXEC_NODE_EXPIRY_SECONDS", str(EXPIRY_SECONDS))
         try:
             yield cluster
+            # What no command was refused for: the rules suffice.
+            assert server.command("ACL LOG") == "*0\r\n"
         finally:
             cluster.close()
 
@@ -51,7 +56,7 @@ def nodes(cluster: RealCluster) -> list[NodeProcess]:
 
 
 def connect(cluster: RealCluster, workers: int = 2, **options: object) -> distexec.Executor:
-    return distexec.ProcessPoolExecutor(workers, cluster=cluster.server.url, **options)
+    return distexec.ProcessPoolExecutor(workers, cluster=cluster.url, **options)
 
 
 def test_calls_reach_both_nodes(
@@ -89,14 +94,14 @@ def test_max_workers_none_is_one_call_per_slot(
     cluster: RealCluster, nodes: list[NodeProcess]
 ) -> None:
     """The cluster's size is not known to the program, and need not be."""
-    with distexec.DistributedExecutor(cluster=cluster.server.url) as executor:
+    with distexec.DistributedExecutor(cluster=cluster.url) as executor:
         assert executor.submit(deeds.where).result(timeout=20) in ("n1", "n2")
         assert "of 2" in repr(executor)
 
 
 def test_many_calls_through_two_nodes(cluster: RealCluster, nodes: list[NodeProcess]) -> None:
     """Nothing is lost, doubled or mixed up on the way."""
-    with distexec.DistributedExecutor(4, cluster=cluster.server.url) as executor:
+    with distexec.DistributedExecutor(4, cluster=cluster.url) as executor:
         assert list(executor.map(calls.square, range(2000))) == [n * n for n in range(2000)]
 
 
@@ -120,7 +125,7 @@ def test_another_secret_is_refused(
     foreign = secret.generate()
     monkeypatch.setenv("DISTEXEC_SECRET", secret.to_text(foreign))
 
-    error = refusal(cluster.server.url)
+    error = refusal(cluster.url)
 
     assert isinstance(error, distexec.ClusterMismatch)
     ours, theirs = Seal(foreign).key_id.hex(), Seal(cluster.secret).key_id.hex()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -300,4 +301,5 @@ def _remote(url: str, settings: Settings) -> Cluster:
             "and give it to callers and nodes in DISTEXEC_SECRET or DISTEXEC_SECRET_FILE"
         )
     broker_url = variables().get("DISTEXEC_BROKER", "")
-    return RemoteCluster(endpoint, Seal(*secrets), settings, broker_url=broker_url)
+    seal = Seal(*secrets, read_again=partial(secret.load, beside=endpoint.folder))
+    return RemoteCluster(endpoint, seal, settings, broker_url=broker_url)

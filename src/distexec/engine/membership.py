@@ -59,7 +59,9 @@ class Membership:
             )
         return cls(
             endpoint=endpoint,
-            seal=Seal(*secrets),
+            seal=Seal(
+                *secrets, read_again=lambda: secret.load(environment, beside=endpoint.folder)
+            ),
             settings=Settings.from_environment(environment),
             broker=said.get("DISTEXEC_BROKER", ""),
             **how,

@@ -16,7 +16,8 @@ import enum
 import hashlib
 import hmac
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from distexec.errors import FrameRejected, SecretError
@@ -30,6 +31,9 @@ _BLOCK_SIZE = hashlib.sha256().block_size
 
 #: What a frame adds to its body, in bytes.
 OVERHEAD = _HEADER.size + _DIGEST_SIZE
+
+#: Seconds between two looks for a secret that is not known: anybody can send frames that name one.
+READ_AGAIN_SECONDS = 1.0
 
 #: Bytes below which a secret could be found by trying; `distexec.wire.secret.generate` gives 32.
 SHORTEST_SECRET = 16
@@ -62,19 +66,29 @@ class Seal:
     Args:
         secret: Signs, and is accepted.
         previous: Accepted only, while a cluster changes its secret.
+        read_again: Returns the secrets anew. Asked when a frame comes that was signed with another
+            one: the cluster may be changing its secret while this process runs, which then accepts
+            the new one, and signs with its own.
 
     Raises:
         SecretError: A secret is shorter than `SHORTEST_SECRET`.
     """
 
-    __slots__ = ("_accepted", "_head", "_keys", "key_id")
+    __slots__ = ("_accepted", "_head", "_keys", "_read_again", "_reads_at", "key_id")
 
-    def __init__(self, secret: bytes, *previous: bytes) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        *previous: bytes,
+        read_again: Callable[[], Iterable[bytes] | None] = lambda: (),
+    ) -> None:
         #: Tells which secret signed a frame, without telling anything about the secret.
         self.key_id = _key_id(secret)
         self._head = MAGIC, WIRE_VERSION, 0, self.key_id
         self._accepted = {_key_id(each): _keys(each) for each in (*previous, secret)}
         self._keys = self._accepted[self.key_id]
+        self._read_again = read_again
+        self._reads_at = 0.0
 
     def seal(
         self, direction: Direction, context: bytes, body: BytesLike | Sequence[BytesLike]
@@ -108,7 +122,7 @@ class Seal:
             raise FrameRejected("magic: not a frame of distexec")
         if length != size - OVERHEAD:
             raise FrameRejected(f"length: the frame has {size} bytes and says {length + OVERHEAD}")
-        keys = self._accepted.get(key_id)
+        keys = self._accepted.get(key_id) or self._find(key_id)
         if keys is None:
             raise FrameRejected(
                 f"key id: signed with secret {key_id.hex()}, and ours is {self.key_id.hex()}"
@@ -128,6 +142,20 @@ class Seal:
                 f"version: wire version {version}, flags {flags}; ours is {WIRE_VERSION}"
             )
         return view[_HEADER.size : end]
+
+    def _find(self, key_id: bytes) -> "tuple[_HalfKeyed, ...] | None":
+        """Look for the keys of a secret that was not there when this process started."""
+        now = time.monotonic()
+        if now < self._reads_at:
+            return None
+        self._reads_at = now + READ_AGAIN_SECONDS
+        try:
+            found = {_key_id(each): _keys(each) for each in self._read_again() or ()}
+        except SecretError:
+            return None
+        # In one step, since other threads look at it.
+        self._accepted = {**found, **self._accepted}
+        return found.get(key_id)
 
     def __repr__(self) -> str:
         previous = len(self._accepted) - 1
