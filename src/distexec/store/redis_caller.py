@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distexec.errors import ClusterError, ClusterRefused
+from distexec.errors import ClusterError
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.audit import audit
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
+from distexec.store.fitness import check_server
 from distexec.store.link import Command, Link, ServerError, script
 from distexec.store.port import (
     Damage,
@@ -26,9 +27,6 @@ from distexec.store.port import (
 
 #: Seconds that a command for a node is kept.
 COMMAND_SECONDS = 60
-
-#: The oldest Redis that has every command used here (``XTRIM MINID`` and ``XADD NOMKSTREAM``).
-LEAST_VERSION = (6, 2)
 
 #: Reply frames read at a time at most.
 MOST_REPLIES = 512
@@ -68,7 +66,7 @@ class RedisCallerStore:
         self._closed = False
 
     def open(self) -> float:
-        self._check_server()
+        check_server(self._link, self._where)
         # Ids begin anew with the server's clock, whatever that says; frames may be heard twice.
         self._last_reply = self._processed = b"0-0"
         self._is_set_back = False
@@ -79,33 +77,6 @@ class RedisCallerStore:
         if isinstance(answer, ServerError):
             raise answer
         return _read_time(time)
-
-    def _check_server(self) -> None:
-        """Refuse a server that cannot do our work, by its own words."""
-        try:
-            (answer,) = self._link.run(("INFO", "server"))
-        except ClusterRefused as error:
-            if "permission" not in str(error).lower():
-                raise
-            return  # It does not have to tell.
-        if isinstance(answer, ServerError):
-            return
-        told = dict(line.partition(b":")[::2] for line in bytes(answer).splitlines())
-        version = told.get(b"redis_version", b"").decode(errors="replace")
-        if told.get(b"redis_mode") == b"cluster":
-            raise ClusterRefused(
-                f"the server at {self._where} is part of a Redis Cluster, which distexec does not "
-                "use yet: give it a single server, or a primary behind Sentinel"
-            )
-        try:
-            numbers = tuple(int(part) for part in version.split(".")[:2])
-        except ValueError:
-            return
-        if numbers < LEAST_VERSION:
-            raise ClusterRefused(
-                f"the server at {self._where} is Redis {version}, and distexec needs Redis 6.2 or "
-                "newer, or Valkey"
-            )
 
     def put(
         self,
