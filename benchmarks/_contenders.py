@@ -9,6 +9,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from _servers import SOCKET_VARIABLE, private_server, python_module
@@ -87,6 +88,18 @@ def _open_distexec(workers: int) -> Iterator[Pool]:
     cluster = local_cluster(workers)
     with cluster, DistributedExecutor(workers, cluster=cluster) as executor:
         yield ExecutorPool(executor)
+
+
+@contextmanager
+def _open_distexec_apart(workers: int) -> Iterator[Pool]:
+    """As on a cluster of other machines: large values go over the server, not by files."""
+    from distexec import DistributedExecutor, LocalCluster
+    from distexec.store.endpoint import BLOB_FOLDER
+
+    with LocalCluster(workers) as cluster:
+        (Path(cluster.endpoint.folder or "") / BLOB_FOLDER).rmdir()
+        with DistributedExecutor(workers, cluster=cluster) as executor:
+            yield ExecutorPool(executor)
 
 
 @contextmanager
@@ -201,6 +214,7 @@ class Contender(NamedTuple):
 
 CONTENDERS = {
     "distexec": Contender(_open_distexec, home="distexec"),
+    "distexec over the server": Contender(_open_distexec_apart),
     "floor": Contender(_open_floor, home="distexec"),
     "ThreadPoolExecutor": Contender(_open_threads),
     "ProcessPoolExecutor": Contender(_open_processes),

@@ -5,6 +5,7 @@ The task queues register each function here as a task: plain arguments and resul
 
 import os
 import time
+from typing import Any
 
 
 def noop(value: int = 0) -> int:
@@ -29,6 +30,18 @@ def compute(seconds: float) -> float:
 def size(data: bytes) -> int:
     """Take something and answer little."""
     return len(data)
+
+
+def look(array: Any, index: int) -> float:
+    """Use a little of something large."""
+    return float(array[index])
+
+
+def make(count: int) -> Any:
+    """Return something large: *count* numbers."""
+    import numpy
+
+    return numpy.ones(count)
 
 
 #: What the task queues register.

@@ -20,7 +20,7 @@ from distexec.errors import (
     ResultUnpickleError,
 )
 from distexec.wire import places
-from distexec.wire.blobs import BlobMissing, BlobRef
+from distexec.wire.blobs import BlobMissing, BlobRef, StoredResult
 from distexec.wire.codec import decode_replies
 from distexec.wire.exceptions import unpack_exception
 from distexec.wire.records import Reply, ReplyKind, read_entry
@@ -104,10 +104,15 @@ class Collector:
                     self._make_room(channel)
                     channel.settled(count)
 
-    def _complete(self, executor: int, replies: Iterable[Reply]) -> None:
+    def _complete(
+        self, executor: int, replies: Iterable[Reply], buffers: memoryview | None = None
+    ) -> None:
         """Settle calls of one executor that returned: the way of nearly all calls, so in bulk.
 
         The futures come last. Who waits for one goes on at once, and needs the interpreter's lock.
+
+        Args:
+            buffers: What was split from the payload of the only reply.
         """
         channel = self._session.channel(str(executor))
         if channel is None:
@@ -119,7 +124,7 @@ class Collector:
             counters.wait_seconds.append(max(0.0, now - call.submitted_at - reply.run_seconds))
             counters.run_seconds.append(reply.run_seconds)
             call.drop_payload()
-            result, error = _outcome(reply)
+            result, error = _outcome(reply, buffers)
             if error is None:
                 counters.done += 1
             else:
@@ -198,14 +203,15 @@ class Collector:
 
     def _complete_stored(self, channel: Channel | None, reply: Reply) -> None:
         """Fetch a large result, and settle its call with it."""
-        result = BlobRef.decode(reply.payload)
-        content = None if channel is None else self._fetch(channel, reply.number, result)
+        result = StoredResult.decode(reply.payload)
+        content = None if channel is None else self._fetch(channel, reply.number, result.ref)
         if content is None:
             # Nobody waits for it; or it is gone.
-            self._session.depot.drop(result)
-        else:
-            done = reply._replace(kind=ReplyKind.DONE, payload=content)
-            self._complete(reply.number >> NUMBER_BITS, [done])
+            self._session.depot.drop(result.ref)
+            return
+        payload, buffers = (result.head, content) if result.head else (content, None)
+        done = reply._replace(kind=ReplyKind.DONE, payload=payload)
+        self._complete(reply.number >> NUMBER_BITS, [done], buffers)
 
     def _fetch(self, channel: Channel, number: int, result: BlobRef) -> memoryview | None:
         session = self._session
@@ -253,11 +259,11 @@ def _is_done_and_executor(reply: Reply) -> tuple[bool, int]:
     return reply.kind == ReplyKind.DONE, reply.number >> NUMBER_BITS
 
 
-def _outcome(reply: Reply) -> tuple[Any, BaseException | None]:
+def _outcome(reply: Reply, buffers: memoryview | None = None) -> tuple[Any, BaseException | None]:
     """The result of a call, and its exception."""
     try:
         if reply.kind == ReplyKind.DONE:
-            return unpack_result(reply.payload), None
+            return unpack_result(reply.payload, buffers), None
         return None, unpack_exception(reply.payload)
     except BaseException as error:
         if isinstance(error, ResultUnpickleError):

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from distexec.errors import FrameRejected
 from distexec.store import files
 from distexec.wire.blobs import (
+    UNHASHED,
     BlobMissing,
     BlobRef,
     BytesLike,
@@ -68,17 +69,17 @@ def _check(ref: BlobRef, file: BinaryIO) -> Content:
     try:
         if ref.size < files.MAPPED_BYTES:
             data = files.read(file, ref.size)
-            content, found = Content(ref.size, data=data, file=None), digest_of((data,))
-            file.close()
+            content, copy = Content(ref.size, data=data, file=None), memoryview(data)
         else:
             content = Content(ref.size, data=None, file=file)
-            found = digest_of((files.read_only(file, ref.size),))
+            copy = files.read_only(file, ref.size)
+        if ref.digest != UNHASHED and digest_of((copy,)) != ref.digest:
+            raise FrameRejected("blob: the file's content is not what was signed")
     except BaseException:
         file.close()
         raise
-    if found != ref.digest:
-        content.close()
-        raise FrameRejected("blob: the file's content is not what was signed")
+    if not content.is_mapped:
+        file.close()
     return content
 
 

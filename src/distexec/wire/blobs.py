@@ -28,6 +28,10 @@ CHUNK_BYTES = 1024 * 1024
 #: are removed by who fetched them, or by their age.
 ARGUMENT, RESULT = b"a", b"r"
 
+#: In place of a digest: the content is data that nobody unpickles, and its folder is as private as
+#: the secret beside it. Hashing would be most of what a large result costs.
+UNHASHED = bytes(32)
+
 BytesLike = bytes | bytearray | memoryview
 
 _REF = struct.Struct("!32sQ16s")
@@ -48,7 +52,7 @@ class BlobRef(NamedTuple):
     session: str
     #: Unique in the session: see `argument_name` and `result_name`.
     name: bytes
-    #: SHA-256 of the content.
+    #: SHA-256 of the content, or `UNHASHED`.
     digest: bytes
     size: int
 
@@ -71,6 +75,30 @@ class BlobRef(NamedTuple):
         if not (session.isascii() and session.isalnum()):  # It becomes part of a path.
             raise FrameRejected("blob: no such session")
         return cls(session, name, digest, size)
+
+
+class StoredResult(NamedTuple):
+    """A large result: what is unpickled and signed, and where the buffers are."""
+
+    ref: BlobRef
+    #: Empty if all of it is there.
+    head: bytes | memoryview
+
+    def encode(self) -> bytes:
+        """Write it for a reply."""
+        ref = self.ref.encode()
+        return b"".join((bytes([len(ref)]), ref, self.head))
+
+    @classmethod
+    def decode(cls, data: BytesLike) -> "StoredResult":
+        """Read what `encode` wrote.
+
+        Raises:
+            FrameRejected: It is something else.
+        """
+        view = memoryview(data)
+        end = 1 + (view[0] if view else 0)
+        return cls(BlobRef.decode(view[1:end]), view[end:])
 
 
 def argument_name(digest: bytes) -> bytes:

@@ -53,11 +53,24 @@ def pack(value: Any, keeper: Keeper | None = None) -> Parts:
     return (header, *parts)
 
 
-def unpack(payload: BytesLike, fetch: Fetch | None = None) -> Any:
+def split(parts: Parts) -> tuple[bytes, Parts]:
+    """Part a payload into what is unpickled, and the buffers, of which nothing is.
+
+    The first is empty if there is nothing to part.
+    """
+    if len(parts) == 1 or len(parts[1]) >= BESIDE_BYTES:
+        return b"", parts
+    return b"".join(parts[:2]), parts[2:]
+
+
+def unpack(
+    payload: BytesLike, fetch: Fetch | None = None, buffers: memoryview | None = None
+) -> Any:
     """Load what `pack` packed.
 
     Args:
         payload: Where it is writable, nobody else may see it.
+        buffers: The rest of a payload that was split; as the payload itself.
 
     Raises:
         BlobMissing: By *fetch*.
@@ -70,7 +83,9 @@ def unpack(payload: BytesLike, fetch: Fetch | None = None) -> Any:
     lengths = struct.unpack_from(f"!{count}Q", view, _HEADER.size)
     start = _HEADER.size + 8 * count
     parts: list[BytesLike] = []
-    for length in lengths:
+    for index, length in enumerate(lengths):
+        if index == 1 and buffers is not None:
+            view, start = buffers, 0
         part = view[start : start + (length >> 2)]
         start += length >> 2
         if length & _ELSEWHERE:

@@ -126,17 +126,16 @@ def pack_value(value: Any) -> Parts:
         return pack(_out_of_band(value))
 
 
-def unpack_result(payload: BytesLike, fetch: Fetch | None = None) -> Any:
+def unpack_result(payload: BytesLike, buffers: memoryview | None = None) -> Any:
     """Return what was given to `pack_result` or `pack_value`.
 
     Args:
-        fetch: Brings what the payload refers to.
+        buffers: What was split from the payload.
 
     Raises:
-        BlobMissing: By *fetch*.
         ResultUnpickleError: Unpickling raised; that error is the cause.
     """
-    return _unpack(payload, ResultUnpickleError, "the call's result", fetch)
+    return _unpack(payload, ResultUnpickleError, "the call's result", buffers=buffers)
 
 
 def unpack_function(data: bytes | memoryview) -> Callable[..., Any]:
@@ -286,10 +285,14 @@ def _set_apart(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 
 def _unpack(
-    payload: BytesLike, error_type: type[Exception], what: str, fetch: Fetch | None = None
+    payload: BytesLike,
+    error_type: type[Exception],
+    what: str,
+    fetch: Fetch | None = None,
+    buffers: memoryview | None = None,
 ) -> Any:
     try:
-        return unpack(payload, fetch)
+        return unpack(payload, fetch, buffers)
     except (KeyboardInterrupt, MemoryError, BlobMissing):
         raise
     except BaseException as error:

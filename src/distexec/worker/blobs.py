@@ -8,8 +8,8 @@ from distexec.errors import FrameRejected
 from distexec.store import blobs
 from distexec.store.blobs import Content
 from distexec.store.port import LeaseStore
-from distexec.wire.blobs import BlobMissing, BlobRef, digest_of, result_name
-from distexec.wire.payload import Parts, join, size_of
+from distexec.wire.blobs import UNHASHED, BlobMissing, BlobRef, StoredResult, digest_of, result_name
+from distexec.wire.payload import Parts, join, size_of, split
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
 
@@ -93,13 +93,15 @@ class LeaseBlobs:
             self._refusals.note("A stored value", error)
             raise BlobMissing(ref) from error
 
-    def keep(self, parts: Parts) -> BlobRef:
+    def keep(self, parts: Parts) -> StoredResult:
         """Put a large result where its caller finds it. If that is gone, it expires.
 
         Raises:
             ClusterError: The server does not answer.
         """
-        ref = BlobRef(self._session, result_name(), digest_of(parts), size_of(parts))
-        if not blobs.put_file(ref, self._store.blob_folder, parts):
-            blobs.upload(ref, join(parts), self._store.put_blob, self._seal)
-        return ref
+        head, rest = split(parts)
+        digest = UNHASHED if head else digest_of(rest)
+        ref = BlobRef(self._session, result_name(), digest, size_of(rest))
+        if not blobs.put_file(ref, self._store.blob_folder, rest):
+            blobs.upload(ref, join(rest), self._store.put_blob, self._seal)
+        return StoredResult(ref, head)

@@ -33,7 +33,7 @@ from distexec.scheduling.batching import COMPUTING_SHARE
 from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
-from distexec.wire.blobs import BlobRef
+from distexec.wire.blobs import BlobRef, StoredResult
 from distexec.wire.payload import Parts
 from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, Sharing, pack_entry
 from distexec.wire.refusals import Refusals
@@ -401,7 +401,7 @@ class Lease:
         """A large value that a call uses."""
         return self._patiently(lambda: self._blobs.fetch(ref))
 
-    def _keep(self, parts: Parts) -> BlobRef:
+    def _keep(self, parts: Parts) -> StoredResult:
         """Put a large result beside its reply."""
         return self._patiently(lambda: self._blobs.keep(parts))
 

@@ -15,7 +15,7 @@ from distexec.errors import (
     NotPicklable,
     PayloadTooLarge,
 )
-from distexec.wire.blobs import BESIDE_BYTES, BlobMissing, BlobRef, Fetch
+from distexec.wire.blobs import BESIDE_BYTES, BlobMissing, Fetch, StoredResult
 from distexec.wire.exceptions import pack_exception
 from distexec.wire.payload import Parts, join, size_of
 from distexec.wire.records import Envelope, Reply, ReplyKind
@@ -59,7 +59,7 @@ def run_call(
     node: str,
     max_payload: float,
     fetch: Fetch | None = None,
-    keep: Callable[[Parts], BlobRef] | None = None,
+    keep: Callable[[Parts], StoredResult] | None = None,
 ) -> Reply:
     """Run *call* in this thread and return its last reply. Raises nothing.
 

@@ -1,0 +1,136 @@
+"""What does a call cost that uses a 50 MB array, or that returns 1 MB?
+
+The array is an argument like any other, or is sent before (`put`; `scatter` of dask). Each turn has
+a new array, so that sending it counts; it has 500 calls, and a fiftieth of that for contenders that
+send the array with each. The call looks at one number in it.
+
+The server's peak is the most memory that it had in a turn, beyond what it had before.
+"""
+
+import functools
+from typing import Any
+
+import numpy
+from _contenders import ExecutorPool
+from _contest import contest, seconds_of
+from _report import Report, read_options, run
+from _work import look, make
+
+ARRAY_BYTES = 50 * 2**20
+RESULT_BYTES = 2**20
+CALLS = 500
+CALLS_OF_COPIERS = 10
+RESULTS = 1000
+
+APART = "distexec over the server"
+NAMES = ("distexec", APART, "ProcessPoolExecutor", "loky", "dask")
+
+Measured = dict[str, float]
+
+
+def measure(pool: ExecutorPool, what: str, size: int, calls: int) -> Measured:
+    """Milliseconds for each call, and MB of the server's peak, if it is ours."""
+    executor: Any = pool.executor
+    server = _Server(executor) if what == "argument" else None
+    if what == "results":
+        seconds = seconds_of(_take, executor, make, [(size // 8,)] * calls)
+    else:
+        array = numpy.random.default_rng().random(size // 8)
+        seconds = seconds_of(_look, executor, array, what, calls)
+    found = {what: 1000 * seconds / calls}
+    return found if server is None else found | server.peak()
+
+
+def _look(executor: Any, array: Any, what: str, calls: int) -> None:
+    if what == "put":
+        send = executor.put if hasattr(executor, "put") else executor._client.scatter
+        array = send(array)
+    _take(executor, look, [(array, number) for number in range(calls)])
+
+
+def _take(executor: Any, function: Any, arguments: list[tuple[Any, ...]]) -> None:
+    """Submit all calls, and look at the results as they come."""
+    futures = [executor.submit(function, *args) for args in arguments]
+    futures.reverse()
+    while futures:
+        futures.pop().result()
+
+
+class _Server:
+    """The memory of an executor's server, if it has one."""
+
+    def __init__(self, executor: Any) -> None:
+        channel = getattr(executor, "_channel", None)
+        endpoint = getattr(getattr(channel, "session", None), "cluster", None)
+        self._endpoint = getattr(endpoint, "endpoint", None)
+        self._before = self._ask()["used_memory"] if self._endpoint else 0.0
+
+    def _ask(self) -> dict[str, float]:
+        from distexec.settings import Settings
+        from distexec.store.link import Link
+
+        link = Link(self._endpoint, Settings())
+        try:
+            answer = bytes(link.call("INFO", "memory")).decode()
+            # From now on there is another peak.
+            link.call("CONFIG", "RESETSTAT")
+        finally:
+            link.close()
+        pairs = (line.partition(":") for line in answer.splitlines())
+        return {
+            key: float(value)
+            for key, _, value in pairs
+            if key.startswith("used_memory") and value.isdigit()
+        }
+
+    def peak(self) -> Measured:
+        """MB at the peak, beyond what was there before; nothing where there is no server."""
+        if self._endpoint is None:
+            return {}
+        return {"server's peak, MB": (self._ask()["used_memory_peak"] - self._before) / 2**20}
+
+
+def main() -> None:
+    options = read_options(__doc__, rounds=3)
+    report = Report("large_values", __doc__ or "", "ms for each call", plot="argument")
+    scale = 50 if options.quick else 1
+    with contest(measure, NAMES, options) as open_contest:
+        for _ in range(options.rounds + 1):
+            for what, name in _turns(open_contest.names):
+                is_copier = what == "argument" and not name.startswith("distexec")
+                calls = RESULTS if what == "results" else CALLS_OF_COPIERS if is_copier else CALLS
+                size = RESULT_BYTES if what == "results" else ARRAY_BYTES // scale
+                found = open_contest.turn(name, what, size, max(2, calls // scale))
+                for column, sample in found.items():
+                    report.extend(name, column, sample)
+    report.drop_first()
+    peer = "ProcessPoolExecutor"
+    against = functools.partial(report.median, peer)
+    for what in ("argument", "put"):
+        report.target(
+            f"{what}: at least 20 times {peer}",
+            against("argument") / report.median("distexec", what),
+            at_least=20,
+        )
+    report.target(
+        f"1 MB results: at least half of {peer}",
+        report.ratio("results", peer, "distexec"),
+        at_least=0.5,
+    )
+    report.target(
+        "the server's peak, in arrays",
+        report.median(APART, "server's peak, MB") / (ARRAY_BYTES / scale / 2**20),
+        at_most=2,
+    )
+    report.finish(options)
+
+
+def _turns(names: list[str]) -> list[tuple[str, str]]:
+    """What is measured, contender by contender. Only some can send a value before."""
+    can_put = [name for name in names if name.startswith("distexec") or name == "dask"]
+    who = {"argument": names, "put": can_put, "results": names}
+    return [(what, name) for what, members in who.items() for name in members]
+
+
+if __name__ == "__main__":
+    run(main)
