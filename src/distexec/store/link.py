@@ -1,6 +1,7 @@
 """One connection to the server: commands in pipelines, scripts, errors in our words."""
 
 import hashlib
+import ssl
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -212,6 +213,12 @@ class Link:
             failure = ClusterRefused(
                 f"the server at {where} refuses the user or password of the cluster URL: {error}"
             )
+        elif (doubt := _doubt_about(error)) is not None:
+            failure = ClusterRefused(
+                f"the server at {where} is not trusted: {doubt.verify_message or doubt.reason}. "
+                "Its certificate must be valid, for that very name, and of an authority that this "
+                "system knows; name another one with ?ssl_ca_certs=/path/to/authority.pem"
+            )
         elif isinstance(error, redis_errors.InvalidResponse):
             failure = ClusterRefused(
                 f"what answers at {where} is no Redis and no Valkey (or speaks TLS: rediss://)"
@@ -223,9 +230,24 @@ class Link:
         elif isinstance(error, redis_errors.ResponseError):
             failure = ClusterUnavailable(f"the server at {where} cannot serve now: {error}")
         else:
-            hint = " (if it does not speak TLS: redis://)" if self._endpoint.scheme == TLS else ""
+            other = (
+                "does not speak TLS: redis://"
+                if self._endpoint.scheme == TLS
+                else ("speaks TLS: rediss://")
+            )
+            hint = f" (if it {other})" if self._endpoint.scheme != SOCKET else ""
             failure = ClusterUnavailable(f"the server at {where} does not answer: {error}{hint}")
         raise failure from error
+
+
+def _doubt_about(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Why the server's certificate was refused, if that is what *error* comes from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _is_about_the_server(text: str) -> bool:
