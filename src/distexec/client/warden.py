@@ -188,7 +188,6 @@ class Warden:
                 continue
             if (lease.node and node is None) or lease.lease in missed:
                 self._session.bury(channel, lease.lease, story)
-                channel.leases -= 1
             else:
                 channel.missed.add(lease.lease)
 
