@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import pty
+import select
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -349,6 +352,70 @@ def test_interactive_asks_site_by_site(
     assert "from distexec" in (root / "a.py").read_text()
     assert (root / "b.py").read_text() == SAFE
     assert "DX102 global-write" in result.err
+
+
+def test_interactive_works_on_a_terminal(tree: Tree) -> None:
+    """That is where people answer; Ctrl-C there leaves everything as it was."""
+    root = tree({"a.py": BLOCKED, "b.py": SAFE})
+
+    code, shown = on_terminal("--interactive", "--write", ".", keys=[b"n\n", b"\x03"])
+
+    assert (code, shown.count("Rewrite this pool?")) == (130, 2)
+    assert "nothing was left half written" in shown
+    assert ((root / "a.py").read_text(), (root / "b.py").read_text()) == (BLOCKED, SAFE)
+
+    code, shown = on_terminal("--interactive", "--write", ".", keys=[b"?\n", b"n\n", b"y\n"])
+
+    assert (code, shown.count("Rewrite this pool?")) == (1, 3)
+    assert ((root / "a.py").read_text(), (root / "b.py").read_text()) == (BLOCKED, MOVED)
+
+
+def on_terminal(*arguments: str, keys: list[bytes]) -> tuple[int, str]:
+    """Run the command on a pseudo-terminal of its own, typing *keys* at its prompts."""
+    terminal, inner = pty.openpty()
+    command = [sys.executable, "-c", ON_TERMINAL, "-m", "distexec.migrate", *arguments]
+    process = subprocess.Popen(
+        command,
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    os.close(inner)
+    shown = b""
+    try:
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                shown += os.read(terminal, 4096)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if shown.endswith(b"?] ") and keys:
+                os.write(terminal, keys.pop(0))
+        return process.wait(60), shown.decode()
+    finally:
+        process.kill()
+        os.close(terminal)
+
+
+#: Makes its terminal the one whose Ctrl-C it gets, and goes on as another program.
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("body", ["(" * 3000 + ")" * 3000, "+".join("1" * 20_000)])
+def test_what_is_too_deep_is_named_and_left(body: str, command: Command, tree: Tree) -> None:
+    """Native parsers overflow their stack on such files, and take the process along."""
+    tree({"deep.py": f"import concurrent.futures\nx = {body}\n", "b.py": SAFE})
+
+    result = command("--write", ".")
+
+    assert result.code == 3
+    assert "cannot parse" in result.out
+    assert Path("b.py").read_text() == MOVED
 
 
 def test_the_path_may_be_a_folder_with_odd_names(command: Command, tree: Tree) -> None:

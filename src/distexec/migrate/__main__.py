@@ -2,7 +2,11 @@
 
 import sys
 
-from distexec.migrate.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from distexec.migrate.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # Before there was anything to interrupt.
+        sys.exit(130)

@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NoReturn
 
@@ -86,8 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # argparse ends this way after --help.
         return int(error.code or 0)
     except KeyboardInterrupt:
-        print("interrupted; nothing was left half written", file=sys.stderr)
+        print("\ninterrupted; nothing was left half written", file=sys.stderr)
         return 130
+    except BrokenProcessPool:
+        print("\na process ended in the middle of its work; try --jobs 1", file=sys.stderr)
+        return 3
     except BrokenPipeError:
         return 1
 

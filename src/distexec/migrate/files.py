@@ -98,7 +98,7 @@ def _walk(root: str, excluded: "Patterns", found: Found) -> Iterator[str]:
                 elif _GENERATED_NAMES.search(entry.name):
                     found.skip("generated")
                 else:
-                    yield entry.path
+                    yield entry.path.removeprefix(f".{os.sep}")
         pending += reversed(folders)
 
 

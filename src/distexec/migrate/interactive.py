@@ -47,6 +47,8 @@ class Interview:
             self.screen.write("Rewrite this pool? [y/n/e/a/q/?] ")
             self.screen.flush()
             line = self.answers.readline()
+            if not line:
+                self._say("")  # the end of the input leaves the prompt's line open
             answer = line.strip().lower()[:1] if line else "q"
             if answer == "y":
                 return True

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -150,13 +151,17 @@ class Run:
             for chunk in chunks:
                 yield work(chunk, *extra)
             return
-        with ProcessPoolExecutor(
+        pool = ProcessPoolExecutor(
             self.jobs,
             initializer=_start,
             initargs=(self.found.paths if phase == "examine" else [], self.options),
-        ) as pool:
+        )
+        try:
             for future in [pool.submit(work, chunk, *extra) for chunk in chunks]:
                 yield future.result()
+        finally:
+            # After an interrupt nobody wants the rest.
+            pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
@@ -168,6 +173,8 @@ class _Worker:
 
 
 def _start(paths: Iterable[str], options: Options) -> None:
+    # Ctrl-C ends the workers at once, without a word: the parent says it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _Worker.project, _Worker.options, _Worker.advice = Project.of(paths), options, None
 
 

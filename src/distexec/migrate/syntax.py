@@ -6,10 +6,18 @@ width, so that every position stays true. Nothing of the lowered text is ever wr
 """
 
 import ast
+import re
 import warnings
 from typing import Any
 
 from distexec.migrate.text import Source, Unreadable
+
+#: Python itself takes no more than 200 brackets in each other.
+_MOST_BRACKETS = 200
+#: Operators in a line: beyond that LibCST takes seconds, for what no person wrote.
+_MOST_OPERATORS = 1_000
+_BRACKET = re.compile(r"[()\[\]{}]")
+_OPERATOR = re.compile(r"[-+*/%|&^.]|\b(?:not|and|or|if)\b")
 
 
 def parse(source: Source) -> tuple[ast.Module, str]:
@@ -21,9 +29,11 @@ def parse(source: Source) -> tuple[ast.Module, str]:
     try:
         return _parse(source.text), source.text
     except SyntaxError as error:
-        refusal = f"line {error.lineno}: {error.msg}"
+        refusal = f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
     except (ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(f"cannot parse: {error or type(error).__name__}") from error
+    if _is_too_deep(source.text):
+        raise Unreadable(f"cannot parse: {refusal}")
     try:
         lowered = lower(source)
     except ImportError:
@@ -37,6 +47,16 @@ def parse(source: Source) -> tuple[ast.Module, str]:
         return _parse(lowered), lowered
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(f"cannot parse: {refusal}") from error
+
+
+def _is_too_deep(text: str) -> bool:
+    """Whether LibCST's parser, which is native code, would run out of stack or of time."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth = depth + 1 if bracket in "([{" else max(0, depth - 1)
+        if depth > _MOST_BRACKETS:
+            return True
+    return any(len(_OPERATOR.findall(line)) > _MOST_OPERATORS for line in text.splitlines())
 
 
 def _parse(text: str) -> ast.Module:
