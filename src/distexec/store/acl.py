@@ -14,7 +14,7 @@ _CONNECT: Final = "+auth +hello +ping +select +client|setname +client|setinfo +i
 _SCRIPTS: Final = "+evalsha +script|load"
 
 _CALLER: Final = (
-    "+set +get +del +exists +expire +pexpire +pttl +type "
+    "+set +get +del +unlink +exists +expire +pexpire +pttl +type "
     "+hset +hget +hmget +hdel +hlen +hexists +hvals +hgetall +smembers "
     "+xadd +xlen +xdel +xack +xtrim +xread +xrange +xpending +xautoclaim +xclaim "
     "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers "
