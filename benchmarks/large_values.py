@@ -31,6 +31,7 @@ Measured = dict[str, float]
 def measure(pool: ExecutorPool, what: str, size: int, calls: int) -> Measured:
     """Milliseconds for each call, and MB of the server's peak, if it is ours."""
     executor: Any = pool.executor
+    executor.submit(look, [0.0], 0).result()
     server = _Server(executor) if what == "argument" else None
     if what == "results":
         seconds = seconds_of(_take, executor, make, [(size // 8,)] * calls)

@@ -26,6 +26,10 @@ class Cluster(Protocol):
     @property
     def has_nodes(self) -> bool: ...
 
+    #: Whether its server is on another machine, so that compressing may pay.
+    @property
+    def is_distant(self) -> bool: ...
+
     #: Whether this process is a worker of it, so that its sub-calls may have to run here.
     @property
     def is_home(self) -> bool: ...

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from distexec.client.cluster import Cluster
 from distexec.errors import ClusterError, ClusterUnavailable, SecretError
 from distexec.settings import Settings, variables
-from distexec.wire.seal import Seal
+from distexec.wire.seal import LARGEST_BATCH, Seal
 from distexec.worker import context
 from distexec.worker.slot import Slot
 
@@ -81,12 +81,18 @@ class RemoteCluster:
         is_home: bool = False,
     ) -> None:
         self.endpoint, self.seal, self.settings = endpoint, seal, settings
+        # A batch has other calls beside, and each its header.
+        seal.largest_body = int(settings.max_payload_bytes) + LARGEST_BATCH
         self.is_home = is_home
         self._broker_url = broker_url or endpoint.broker_url()
         self._waker: Waker | None = None
         self._store: CallerStore | None = None
         self._slots = 1
         self._slots_asked = 0.0
+
+    @property
+    def is_distant(self) -> bool:
+        return not self.endpoint.is_loopback
 
     @property
     def key(self) -> Hashable:

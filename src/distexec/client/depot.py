@@ -20,6 +20,7 @@ from distexec.errors import FrameRejected
 from distexec.store import blobs, files
 from distexec.store.port import CallerStore
 from distexec.wire.blobs import BlobRef, BytesLike, Mark, argument_name, digest_of
+from distexec.wire.compression import Codec
 from distexec.wire.payload import Parts, join, size_of
 from distexec.wire.seal import Seal
 
@@ -102,6 +103,8 @@ class Depot:
     ) -> None:
         self._store, self._seal, self._session = store, seal, session
         self._notify, self._keep_alive = notify, keep_alive
+        #: Compresses what goes over the server.
+        self.codec = Codec.NONE
         self._lock = threading.Lock()
         #: Held while something is put on the server, or removed from it.
         self._sending = threading.Lock()
@@ -226,7 +229,7 @@ class Depot:
                 logger.warning("A value is lost: %s", error)
             else:
                 put = self._store.put_blob
-                blobs.upload(value.ref, content, put, self._seal, self._keep_alive)
+                blobs.upload(value.ref, content, put, self._seal, self.codec, self._keep_alive)
             # If it is lost, who needs it will say so, and hear that.
             value.is_on_server = True
 

@@ -173,7 +173,8 @@ class Dispatcher:
                 for call in batch.calls
             ]
             place = places.call(ref.session, ref.executor, queue, batch.entry)
-            frame = seal.seal(Direction.CALL, place, encode_calls(envelopes))
+            body = encode_calls(envelopes)
+            frame = seal.seal(Direction.CALL, place, body, self._session.codec)
             entries.append(Held(batch.entry, frame))
             channel.counters.bytes_sent += len(frame)
         functions = self._new_functions(channel, batches)
@@ -240,6 +241,7 @@ class Dispatcher:
                 channel.spec.name,
                 _caller(),
                 channel.window.outstanding,
+                int(self._session.codec),
             )
             place = places.demand(queue, ref.session, ref.executor)
             frame = self._session.seal.seal(Direction.CONTROL, place, pack_demand(demand))

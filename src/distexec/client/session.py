@@ -18,10 +18,11 @@ from distexec.client.depot import Depot
 from distexec.client.dispatcher import Dispatcher
 from distexec.client.mender import Mender
 from distexec.client.outcomes import conclude, settle
-from distexec.client.warden import Warden
+from distexec.client.warden import Node, Warden
 from distexec.errors import CallTimeout, ClusterError, ValueLost, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
 from distexec.wire import places
+from distexec.wire.compression import Codec, best
 from distexec.wire.records import CallFlag, ExecutorSpec
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction
@@ -68,6 +69,7 @@ class Session:
         try:
             self.set_clock(self.store.open())
             self.warden.check_nodes()
+            self.depot.codec = self.codec = self._choose_codec()
         except BaseException:
             self.depot.close()
             with contextlib.suppress(ClusterError):  # Most likely the same one again.
@@ -76,6 +78,13 @@ class Session:
             raise
         self.dispatcher.start()
         self._collector.start()
+
+    def _choose_codec(self) -> Codec:
+        """What compresses frames for nodes elsewhere: the best that all of them have."""
+        if not self.cluster.is_distant:
+            return Codec.NONE
+        nodes = self.warden.nodes() or {}
+        return min((best(), *(node.codec for node in nodes.values() or [Node(name="")])))
 
     def _notify(self) -> None:
         self.dispatcher.notify()
@@ -88,6 +97,7 @@ class Session:
             if self._closed:
                 return None
             ref = ExecutorRef(self.name, str(next(self._executors)))
+            spec = spec._replace(codec=int(self.codec))
             channel = self._channels[ref.executor] = Channel(self, ref, spec)
         try:
             self.put_spec(channel)

@@ -12,6 +12,7 @@ from distexec.client.mender import RETRY_SECONDS
 from distexec.errors import ClusterError, ClusterMismatch, DistexecError
 from distexec.store.port import KeyDamaged, LeaseRecord, NodeStatus, SessionUnknown
 from distexec.wire import places
+from distexec.wire.compression import Codec
 from distexec.wire.records import WIRE_VERSION
 from distexec.wire.seal import Direction, Seal
 
@@ -44,6 +45,8 @@ class Node:
     wire: int = 0
     #: Identifies the secret that it signs with.
     key: str = ""
+    #: The best compression that it has.
+    codec: Codec = Codec.ZLIB
     #: The server's clock at the last beat.
     beat_at: float = 0.0
     #: Whether it signed what follows with our secret.
@@ -64,6 +67,7 @@ def read_node(status: NodeStatus, seal: Seal) -> Node | None:
             python=str(fields["python"]),
             wire=int(fields["wire"]),
             key=str(fields["key"]),
+            codec=Codec(fields.get("codec", Codec.ZLIB)),
             beat_at=status.beat_at,
         )
     except (ValueError, KeyError, TypeError):

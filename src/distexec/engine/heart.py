@@ -33,6 +33,7 @@ from distexec.store.port import KeyDamaged, NodeStore
 from distexec.version import __version__
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
+from distexec.wire.compression import best
 from distexec.wire.records import WIRE_VERSION, Reply, ReplyKind
 from distexec.wire.seal import Direction
 
@@ -311,6 +312,7 @@ def pack_node(membership: Membership, name: str, record: dict[str, Any]) -> byte
         "version": __version__,
         "key": membership.seal.key_id.hex(),
         "host": platform.node(),
+        "codec": int(best()),
     }
     body = json.dumps({"name": name, "pid": os.getpid(), **public, **record}).encode()
     sealed = membership.seal.seal(Direction.CONTROL, places.node(name), body)

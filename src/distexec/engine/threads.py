@@ -23,7 +23,7 @@ class ThreadsCluster:
     """A cluster whose slots are threads, started when they are woken."""
 
     has_nodes = False
-    is_home = False
+    is_home = is_distant = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -16,6 +16,7 @@ from distexec.wire.blobs import (
     open_chunk,
     seal_chunks,
 )
+from distexec.wire.compression import Codec
 from distexec.wire.seal import Seal
 
 
@@ -108,6 +109,7 @@ def upload(
     content: BytesLike,
     put: Callable[[bytes, int, bytes], None],
     seal: Seal,
+    codec: Codec = Codec.NONE,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Put a blob on the server, a chunk at a time.
@@ -118,7 +120,7 @@ def upload(
     Raises:
         ClusterError: By *put*.
     """
-    for index, frame in enumerate(seal_chunks(seal, ref, memoryview(content))):
+    for index, frame in enumerate(seal_chunks(seal, ref, memoryview(content), codec)):
         put(ref.name, index, frame)
         meanwhile()
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from distexec.errors import FrameRejected
 from distexec.wire import places
+from distexec.wire.compression import Codec
 from distexec.wire.seal import Direction, Seal
 
 #: Bytes from which content goes beside its call. Below, the trips for it cost more than the copies
@@ -152,11 +153,13 @@ def chunk_count(ref: BlobRef) -> int:
     return max(1, -(-ref.size // CHUNK_BYTES))
 
 
-def seal_chunks(seal: Seal, ref: BlobRef, content: memoryview) -> Iterator[bytes]:
+def seal_chunks(
+    seal: Seal, ref: BlobRef, content: memoryview, codec: Codec = Codec.NONE
+) -> Iterator[bytes]:
     """Cut the blob into sealed chunks, one at a time."""
     for index in range(chunk_count(ref)):
         part = content[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
-        yield seal.seal(Direction.STORED, _place(ref, index), part)
+        yield seal.seal(Direction.STORED, _place(ref, index), part, codec)
 
 
 def open_chunk(seal: Seal, ref: BlobRef, index: int, frame: BytesLike) -> memoryview:

@@ -132,6 +132,8 @@ class ExecutorSpec(NamedTuple):
     calls_per_child: int | None
     #: Shown to operators.
     name: str = ""
+    #: Compresses replies, where the node has it too: `distexec.wire.compression.Codec`.
+    codec: int = 0
 
 
 class Demand(NamedTuple):
@@ -150,3 +152,5 @@ class Demand(NamedTuple):
     name: str = ""
     caller: str = ""
     outstanding: int = 0
+    #: What compresses the executor's calls: who does not have it cannot serve.
+    codec: int = 0

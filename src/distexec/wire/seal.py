@@ -2,7 +2,7 @@
 
 A frame, with integers in network byte order::
 
-    | "DX" | wire version | flags | key id | body length |  body  | HMAC-SHA256 |
+    | "DX" | wire version | codec | key id | body length |  body  | HMAC-SHA256 |
        2          1           1       4          8           n          32
 
     HMAC over   length of the context (4) | context | everything before the HMAC
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from distexec.errors import FrameRejected, SecretError
+from distexec.wire.compression import Codec, compress, expand
 from distexec.wire.records import WIRE_VERSION
 
 MAGIC = b"DX"
@@ -37,6 +38,12 @@ READ_AGAIN_SECONDS = 1.0
 
 #: Bytes below which a secret could be found by trying; `distexec.wire.secret.generate` gives 32.
 SHORTEST_SECRET = 16
+
+#: Bytes that one frame has at most beyond its largest call or reply.
+LARGEST_BATCH = 16 * 2**20
+
+#: Bytes that a compressed body may have, unless more or fewer are asked for: what Redis takes.
+LARGEST_BODY = 512 * 2**20
 
 BytesLike = bytes | bytearray | memoryview
 
@@ -74,7 +81,9 @@ class Seal:
         SecretError: A secret is shorter than `SHORTEST_SECRET`.
     """
 
-    __slots__ = ("_accepted", "_head", "_keys", "_read_again", "_reads_at", "key_id")
+    __slots__ = (
+        "_accepted", "_keys", "_read_again", "_reads_at", "key_id", "largest_body",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,18 +93,29 @@ class Seal:
     ) -> None:
         #: Tells which secret signed a frame, without telling anything about the secret.
         self.key_id = _key_id(secret)
-        self._head = MAGIC, WIRE_VERSION, 0, self.key_id
+        #: Bytes that a compressed body may have at most.
+        self.largest_body = LARGEST_BODY
         self._accepted = {_key_id(each): _keys(each) for each in (*previous, secret)}
         self._keys = self._accepted[self.key_id]
         self._read_again = read_again
         self._reads_at = 0.0
 
     def seal(
-        self, direction: Direction, context: bytes, body: BytesLike | Sequence[BytesLike]
+        self,
+        direction: Direction,
+        context: bytes,
+        body: BytesLike | Sequence[BytesLike],
+        codec: Codec = Codec.NONE,
     ) -> bytes:
-        """Return *body*, or its parts put together, signed for *direction* and *context*."""
+        """Return *body*, or its parts put together, signed for *direction* and *context*.
+
+        Args:
+            codec: Compresses it if that pays. Who opens it must know this one.
+        """
         parts = (body,) if isinstance(body, BytesLike) else body
-        header = _HEADER.pack(*self._head, sum(map(len, parts)))
+        if codec:
+            codec, parts = compress(parts, codec)
+        header = _HEADER.pack(MAGIC, WIRE_VERSION, codec, self.key_id, sum(map(len, parts)))
         # One copy of the body and not two: the parts are hashed in place and joined once.
         inner, outer = self._keys[direction]
         digest = inner.copy()
@@ -107,7 +127,7 @@ class Seal:
         return b"".join((header, *parts, result.digest()))
 
     def open(self, direction: Direction, context: bytes, frame: BytesLike) -> memoryview:
-        """Return the body of *frame*, without copying it.
+        """Return the body of *frame*, without copying it unless it is compressed.
 
         Raises:
             FrameRejected: It was not sealed with an accepted secret for *direction* and *context*,
@@ -117,7 +137,7 @@ class Seal:
         size = len(view)
         if size < OVERHEAD:
             raise FrameRejected(f"length: {size} bytes are too few for a frame")
-        magic, version, flags, key_id, length = _HEADER.unpack_from(view)
+        magic, version, codec, key_id, length = _HEADER.unpack_from(view)
         if magic != MAGIC:
             raise FrameRejected("magic: not a frame of distexec")
         if length != size - OVERHEAD:
@@ -137,11 +157,10 @@ class Seal:
         if not hmac.compare_digest(result.digest(), view[end:]):
             raise FrameRejected("signature: damaged, or signed for another place")
         # Only now: an unsigned version is anybody's word.
-        if version != WIRE_VERSION or flags:
-            raise FrameRejected(
-                f"version: wire version {version}, flags {flags}; ours is {WIRE_VERSION}"
-            )
-        return view[_HEADER.size : end]
+        if version != WIRE_VERSION:
+            raise FrameRejected(f"version: wire version {version}; ours is {WIRE_VERSION}")
+        body = view[_HEADER.size : end]
+        return expand(body, codec, self.largest_body) if codec else body
 
     def _find(self, key_id: bytes) -> "tuple[_HalfKeyed, ...] | None":
         """Look for the keys of a secret that was not there when this process started."""

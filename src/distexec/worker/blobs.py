@@ -9,6 +9,7 @@ from distexec.store import blobs
 from distexec.store.blobs import Content
 from distexec.store.port import LeaseStore
 from distexec.wire.blobs import UNHASHED, BlobMissing, BlobRef, StoredResult, digest_of, result_name
+from distexec.wire.compression import Codec
 from distexec.wire.payload import Parts, join, size_of, split
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
@@ -70,9 +71,16 @@ cache = BlobCache()
 class LeaseBlobs:
     """What a lease does with the blobs of its session's calls."""
 
-    def __init__(self, store: LeaseStore, seal: Seal, session: str, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        store: LeaseStore,
+        seal: Seal,
+        session: str,
+        refusals: Refusals,
+        codec: Codec,
+    ) -> None:
         self._store, self._seal, self._session = store, seal, session
-        self._refusals = refusals
+        self._refusals, self._codec = refusals, codec
 
     def fetch(self, ref: BlobRef) -> memoryview:
         """Bring what a call's payload refers to.
@@ -103,5 +111,5 @@ class LeaseBlobs:
         digest = UNHASHED if head else digest_of(rest)
         ref = BlobRef(self._session, result_name(), digest, size_of(rest))
         if not blobs.put_file(ref, self._store.blob_folder, rest):
-            blobs.upload(ref, join(rest), self._store.put_blob, self._seal)
+            blobs.upload(ref, join(rest), self._store.put_blob, self._seal, self._codec)
         return StoredResult(ref, head)

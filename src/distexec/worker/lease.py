@@ -34,10 +34,11 @@ from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.blobs import BlobRef, StoredResult
+from distexec.wire.compression import Codec, best
 from distexec.wire.payload import Parts
 from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, Sharing, pack_entry
 from distexec.wire.refusals import Refusals
-from distexec.wire.seal import Seal
+from distexec.wire.seal import LARGEST_BATCH, Seal
 from distexec.worker import context
 from distexec.worker.blobs import LeaseBlobs
 from distexec.worker.contact import PASSING, Contact
@@ -108,9 +109,11 @@ class Lease:
         self._watchdog, self._on_stuck = watchdog, on_stuck
         self._pid = os.getpid()
         self._changed = threading.Condition()
-        self._outbox = Outbox(store, seal, ref.session)
+        codec = min(Codec(spec.codec), best())
+        seal.largest_body = int(settings.max_payload_bytes) + LARGEST_BATCH
+        self._outbox = Outbox(store, seal, ref.session, codec)
         self._reader = Reader(store, seal, ref, queue, refusals)
-        self._blobs = LeaseBlobs(store, seal, ref.session, refusals)
+        self._blobs = LeaseBlobs(store, seal, ref.session, refusals, codec)
         self._functions = Functions(self._read_function)
         self._contact = Contact(settings.key_expiry_seconds)
         self._keeper = Keeper(self._look_after, self._fail)

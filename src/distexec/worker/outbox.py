@@ -6,6 +6,7 @@ import time
 from distexec.store.port import LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
+from distexec.wire.compression import Codec
 from distexec.wire.records import Reply
 from distexec.wire.seal import Direction, Seal
 from distexec.worker.run import flush_output
@@ -20,7 +21,10 @@ MOST_BYTES = 128 * 1024
 class Outbox:
     """Gathers replies, and sends them together. Thread-safe; only `send` blocks."""
 
-    def __init__(self, store: LeaseStore, seal: Seal, session: str) -> None:
+    def __init__(
+        self, store: LeaseStore, seal: Seal, session: str, codec: Codec = Codec.NONE
+    ) -> None:
+        self._codec = codec
         self._store, self._seal, self._place = store, seal, places.reply(session)
         self._lock = threading.Lock()
         #: Held while sending: what was gathered first leaves first.
@@ -101,5 +105,5 @@ class Outbox:
         flush_output()
         if not replies:
             return (None, finished) if finished else None
-        frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies))
+        frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies), self._codec)
         return frame, finished

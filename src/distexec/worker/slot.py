@@ -12,6 +12,7 @@ from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
+from distexec.wire.compression import best
 from distexec.wire.records import WIRE_VERSION, Demand, ExecutorSpec, Reply, ReplyKind
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
@@ -168,7 +169,11 @@ class Slot:
                 self._refusals.note("A demand", error)
                 self._store.withdraw(self._queue, ref)
                 continue
-            if demand.python == places.PYTHON and demand.wire == WIRE_VERSION:
+            if (
+                demand.python == places.PYTHON
+                and demand.wire == WIRE_VERSION
+                and demand.codec <= best()
+            ):
                 found.append((ref, demand))
         return found
 
