@@ -33,7 +33,7 @@ class NodeProcess:
     ) -> None:
         self.name, self._cluster = name, cluster
         self.log = cluster.folder / f"{name}-{len(cluster.started)}.log"
-        command = [sys.executable, "-m", "distexec", "worker"]
+        command = [*cluster.launcher, sys.executable, "-m", "distexec", "worker"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--queues", queues, "--slots", str(slots), "--name", name, *options],
@@ -100,6 +100,8 @@ class RealCluster:
         self.older: tuple[bytes, ...] = ()
         self.secret_text = secret.to_text(self.secret)
         self.started: list[NodeProcess] = []
+        #: Words before a node's command: what puts the node elsewhere.
+        self.launcher: tuple[str, ...] = ()
 
     def start(self, name: str, queues: str, slots: int = 1, *options: str) -> NodeProcess:
         """Start a node; `NodeProcess.is_there` tells when it serves."""
@@ -110,7 +112,7 @@ class RealCluster:
     def ready(self, *nodes: NodeProcess) -> None:
         """Wait until all *nodes* serve."""
         for node in nodes:
-            eventually(node.is_there, 20)
+            eventually(node.is_there, 60)
 
     def records(self) -> dict[str, dict[str, Any]]:
         """What each node said in its last beat, by the name that it was started with."""

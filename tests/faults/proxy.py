@@ -23,7 +23,12 @@ class Meanness(Enum):
     UNANSWERED = "unanswered"
     #: As before, in the middle of the answer.
     HALF_ANSWERED = "half answered"
+    #: Every connection is reset, and no new one is made for `OUTAGE_SECONDS`.
+    OUTAGE = "outage"
 
+
+#: Long enough that what is tried once more at once fails again.
+OUTAGE_SECONDS = 0.3
 
 #: Looks at each command, in the order of their arrival; ``None`` lets it pass.
 Rule = Callable[[list[bytes]], Meanness | None]
@@ -41,7 +46,7 @@ class Proxy:
         #: Bytes per second in each direction; ``None`` for as many as there are.
         self.bandwidth: float | None = None
         #: Until this instant new connections are reset.
-        self.refuses_until = 0.0
+        self._refuses_until = 0.0
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
         self._flowing = {"up": asyncio.Event(), "down": asyncio.Event()}
@@ -56,8 +61,12 @@ class Proxy:
 
     def cut(self, *, refuse_seconds: float = 0.0) -> None:
         """Reset every connection, and refuse new ones for a while."""
-        self.refuses_until = time.monotonic() + refuse_seconds
-        self._do(self._reset_all)
+        self._do(lambda: self.reset(refuse_seconds))
+
+    @property
+    def refuses(self) -> bool:
+        """Whether new connections are reset now."""
+        return time.monotonic() < self._refuses_until
 
     def hold(self, *directions: str) -> None:
         """Relay nothing more: ``up`` to the server, ``down`` from it; both without a name.
@@ -103,7 +112,7 @@ class Proxy:
             await asyncio.wait(pending, timeout=0.05)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if time.monotonic() < self.refuses_until:
+        if self.refuses:
             _reset(writer)
             return
         await self._flowing["down"].wait()  # Who hears nothing makes no connection either.
@@ -125,6 +134,11 @@ class Proxy:
             self._open -= {writer, server}
             _reset(writer)
             _reset(server)
+
+    def reset(self, refuse_seconds: float) -> None:
+        """Reset every connection, and refuse new ones for a while: on the loop's thread."""
+        self._refuses_until = time.monotonic() + refuse_seconds
+        self._reset_all()
 
     def _reset_all(self) -> None:
         for writer in list(self._open):
@@ -158,7 +172,9 @@ class _Connection:
                 command, raw = await _read_command(reader)
                 rule = self._proxy.rule
                 meanness = None if rule is None else rule(command)
-                if meanness is Meanness.UNSENT:
+                if meanness is Meanness.OUTAGE:
+                    self._proxy.reset(OUTAGE_SECONDS)
+                if meanness in (Meanness.UNSENT, Meanness.OUTAGE):
                     return
                 if meanness is not None:
                     self._awaiting = meanness

@@ -124,15 +124,11 @@ class Rig:
         return (address if via is None else address._replace(port=via.port)).url
 
     def start_nodes(
-        self, *names: str, slots: int = 1, queue: str = "distexec", via: Proxy | None = None
+        self, *names: str, slots: int = 1, queue: str = "distexec", url: str | None = None
     ) -> None:
-        """Start nodes, and wait until they serve."""
-        direct = self.cluster.server
-        self.cluster.server = direct if via is None else direct._replace(port=via.port)
-        try:
-            started = [self.cluster.start(name, queue, slots) for name in names]
-        finally:
-            self.cluster.server = direct
+        """Start nodes, and wait until they serve; *url* is the cluster as they see it."""
+        self.cluster.node_url = url or self.url()
+        started = [self.cluster.start(name, queue, slots) for name in names]
         self.nodes.update(zip(names, started, strict=True))
         self.cluster.ready(*started)
 
@@ -168,12 +164,12 @@ class Rig:
         executor.shutdown()
 
     def main_pid(self, name: str) -> int:
-        """The process of Celery on a node: the one below the supervisor."""
-        return int(self.cluster.records()[name]["pid"])
+        """The process of Celery on a node, below the supervisor; waits until there is one."""
+        return int(eventually(lambda: self.cluster.records().get(name), 30)["pid"])
 
     def children(self, name: str) -> set[int]:
         """The processes of a node that run calls."""
-        return set(self.cluster.records()[name]["children"])
+        return set(eventually(lambda: self.cluster.records().get(name), 30)["children"])
 
     def freeze(self, name: str) -> None:
         """Stop all of a node, as a hypervisor does that moves its machine."""

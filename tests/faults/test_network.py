@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from conftest import eventually
 
-from .rig import Rig
+from .netns import namespace
+from .rig import Rig, running_rig
 from .trial import Trial
 
 MakeTrial = Callable[[str], Trial]
@@ -18,7 +20,7 @@ def test_row_11_node_is_cut_off(rig: Rig, trial: MakeTrial, seconds: float) -> N
     """A switch dies, nobody is told: calls of that node run elsewhere, and it is of use again."""
     tried = trial("11 node")
     with rig.proxy() as proxy:
-        rig.start_nodes("far", queue="split", slots=2, via=proxy)
+        rig.start_nodes("far", queue="split", slots=2, url=rig.url(proxy))
         with rig.processes(4, queue="split") as executor:
             tried.submit(executor, 20, 0.2)
             struck = tried.strike(proxy.hold, least=2)
@@ -33,6 +35,34 @@ def test_row_11_node_is_cut_off(rig: Rig, trial: MakeTrial, seconds: float) -> N
 
             verdict = tried.verdict(within=25)
     assert len(struck) >= 2 and verdict.extra <= len(struck)
+
+
+@pytest.mark.parametrize("seconds", [4.0, pytest.param(60.0, marks=pytest.mark.full)])
+def test_row_11_cable_of_a_node_is_unplugged(
+    tmp_path: Path, trial: MakeTrial, seconds: float
+) -> None:
+    """The same with the kernel's own network, where packets are lost and nobody says a word."""
+    tried = trial("11 cable")
+    with (
+        namespace() as far,
+        running_rig(tmp_path, "--bind", "127.0.0.1", far.host, connect_seconds=1) as rig,
+    ):
+        rig.start_nodes("near", slots=2)
+        rig.cluster.launcher = far.launcher
+        address = rig.url().replace("127.0.0.1", far.host)
+        rig.start_nodes("far", slots=2, url=f"{address}?allow_plaintext=true")
+        with rig.processes(4) as executor:
+            tried.submit(executor, 24, 0.2)
+            there = rig.children("far")
+            struck = [run for run in tried.strike(far.unplug, least=4) if run.pid in there]
+            cut_at = time.monotonic()
+            tried.ended(20)
+            eventually(lambda: time.monotonic() - cut_at > seconds, seconds + 1)
+            far.plug()
+            eventually(lambda: "far" in rig.cluster.records(), 60)
+
+            verdict = tried.verdict(within=30)
+    assert len(struck) == 2 and verdict.extra <= 2
 
 
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.full)])
@@ -80,7 +110,7 @@ def test_row_22_deaf_node(rig: Rig, trial: MakeTrial, times: int) -> None:
     """It is heard and hears nothing: it does not keep calls to itself, and recovers."""
     tried = trial("22")
     with rig.proxy() as proxy:
-        rig.start_nodes("deaf", queue="noise", via=proxy)
+        rig.start_nodes("deaf", queue="noise", url=rig.url(proxy))
         rig.start_nodes("well", queue="noise")
         with rig.processes(2, queue="noise") as executor:
             for _ in range(times):

@@ -13,6 +13,9 @@ from .trial import Trial
 
 MakeTrial = Callable[[str], Trial]
 
+#: Seconds that keys live in these tests without their caller: conftest.py.
+KEY_SECONDS = 8
+
 
 @pytest.mark.parametrize("kills", [1, pytest.param(6, marks=pytest.mark.full)])
 def test_row_7_killed_with_its_data_kept(rig: Rig, trial: MakeTrial, kills: int) -> None:
@@ -62,8 +65,9 @@ def test_row_9_frozen(rig: Rig, trial: MakeTrial, seconds: float) -> None:
 
         verdict = tried.verdict(within=seconds + 10)
 
-    assert verdict.hits == 1
-    assert verdict.repeated == 0 and verdict.extra <= 4
+    assert verdict.hits == 1 and verdict.extra <= 4
+    # Keys expire while a server is frozen, too: what had ended in a longer time is forgotten.
+    assert verdict.repeated == 0 or seconds > KEY_SECONDS
 
 
 @pytest.mark.parametrize("floods", [2, pytest.param(10, marks=pytest.mark.full)])
