@@ -2,11 +2,17 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from distexec.scheduling import batching, run_times, sharing
-from distexec.scheduling.batching import calls_in_flight, calls_per_entry, entries_to_take
+from distexec.scheduling.batching import (
+    calls_in_flight,
+    calls_per_entry,
+    entries_to_take,
+    is_short,
+)
 from distexec.scheduling.demand import slots_worth_having, wake_ups_to_send
 from distexec.scheduling.run_times import MOST_FUNCTIONS, RunTime, RunTimes
 from distexec.wire.records import Sharing
@@ -279,3 +285,31 @@ def test_threads_double_and_never_exceed_the_limit(running: int, limit: int) -> 
     assert 0 <= added <= running
     assert added == 0 or running + added <= limit
     assert added or running == 0 or running >= limit
+
+
+def test_learning_from_many_at_once_is_learning_from_each() -> None:
+    """Replies come in hundreds: one look at all of them must tell what a look at each tells."""
+    runs = [0.001, 0.002, 0.0015, 0.001] * 10
+    one_by_one, together = RunTimes(), RunTimes()
+    for times in (one_by_one, together):
+        times.add(b"f", 0.05, 0.01)
+
+    for run in runs:
+        one_by_one.add(b"f", run, run / 2)
+    together.add_all([(b"f", run, run / 2) for run in runs])
+
+    known, expected = together.get(b"f"), one_by_one.get(b"f")
+    assert known is not None and expected is not None
+    assert known.mean == pytest.approx(expected.mean, rel=0.2)
+    assert known.cpu_share == pytest.approx(expected.cpu_share, rel=0.1)
+
+
+def test_a_function_that_becomes_slow_is_noticed_at_once() -> None:
+    """A batch of calls that each last is not short any more, whatever was known of them before."""
+    times = RunTimes()
+    times.add_all([(b"f", 1e-5, 1e-5)] * 1000)
+    assert is_short(times.get(b"f"))
+
+    times.add(b"f", 0.05, 0.05)
+
+    assert not is_short(times.get(b"f"))

@@ -201,8 +201,10 @@ class Window:
             for reply in replies:
                 call = self._settle(reply.number)
                 if call is not None:
-                    self._run_times.add(call.function[0], reply.run_seconds, reply.cpu_seconds)
                     ended.append((call, reply))
+            self._run_times.add_all(
+                [(call.function[0], reply.run_seconds, reply.cpu_seconds) for call, reply in ended]
+            )
         return ended
 
     def _settle(self, number: int, failed: int = 0) -> PendingCall | None:

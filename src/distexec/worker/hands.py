@@ -36,6 +36,11 @@ class Taken:
         """Whether no other call may run in this process meanwhile."""
         return bool(self.call.flags & RUNS_ALONE)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether its caller knows the call to be short, and wants nothing else."""
+        return self.call.flags == CallFlag.SHORT and not self.call.timeout
+
 
 @dataclass(slots=True)
 class Running:
@@ -97,6 +102,17 @@ class Hands:
         running = Running.start(self.taken.popleft())
         self.running[threading.get_ident()] = running
         return running
+
+    def start_next_short(self, running: Running, now: float) -> bool:
+        """Go on with the next call, if it is as short as the one that ended and nobody else runs.
+
+        *running* is this thread's, and is used again.
+        """
+        if len(self.running) > 1 or not self.taken or not self.taken[0].is_short:
+            return False
+        running.taken, running.started_at = self.taken.popleft(), now
+        running.seen_at, running.announced = None, False
+        return True
 
     def finish(self) -> None:
         """Note that this thread's call has ended."""

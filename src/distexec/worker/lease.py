@@ -26,6 +26,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from distexec.errors import DistexecError
@@ -47,7 +48,7 @@ from distexec.worker.keeper import Keeper
 from distexec.worker.limit import GRACE_SECONDS, TimeLimit, Watchdog
 from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
-from distexec.worker.run import Functions, out_of_time, run_call, run_within
+from distexec.worker.run import CpuMeter, Functions, execute, out_of_time, run_call, run_within
 from distexec.worker.runners import Runners
 
 T = TypeVar("T")
@@ -68,6 +69,10 @@ ANNOUNCE_SECONDS = 0.1
 #: notices that others ask for its slot.
 FIRST_LOOK_SECONDS = 0.05
 LOOK_SECONDS = 0.25
+
+
+#: Replies that give a call back to its caller, who knows what is missing.
+GIVES_BACK = (ReplyKind.UNKNOWN_FUNCTION, ReplyKind.UNKNOWN_BLOB)
 
 
 class Lease:
@@ -108,13 +113,21 @@ class Lease:
         self._end_process = end_process
         self._watchdog, self._on_stuck = watchdog, on_stuck
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         codec = min(Codec(spec.codec), best())
         seal.largest_body = int(settings.max_payload_bytes) + LARGEST_BATCH
         self._outbox = Outbox(store, seal, ref.session, codec)
         self._reader = Reader(store, seal, ref, queue, refusals)
         self._blobs = LeaseBlobs(store, seal, ref.session, refusals, codec)
-        self._functions = Functions(self._read_function)
+        self._execute = partial(
+            execute,
+            functions=Functions(self._read_function),
+            node=node,
+            max_payload=settings.max_payload_bytes,
+            fetch=self._fetch,
+            keep=self._keep,
+        )
         self._contact = Contact(settings.key_expiry_seconds)
         self._keeper = Keeper(self._look_after, self._fail)
         self._runners = Runners(store, spec, self._changed, self._run_beside)
@@ -176,6 +189,9 @@ class Lease:
     def _run_calls(self) -> None:
         """Run calls on this thread, one after the other."""
         while (running := self._next()) is not None:
+            if running.taken.is_short and self._spec.calls_per_child is None:
+                self._run_short_calls(running)
+                continue
             call = running.taken.call
             call_id = f"{self._ref.session}-{call.number}"
             context.running.call = context.CurrentCall(call_id, call.attempt)
@@ -189,14 +205,48 @@ class Lease:
 
     def _run(self, call: Envelope) -> Reply:
         """Run a call on this thread."""
-        return run_call(
-            call,
-            self._functions,
-            node=self._node,
-            max_payload=self._settings.max_payload_bytes,
-            fetch=self._fetch,
-            keep=self._keep,
-        )
+        return run_call(call, self._execute)
+
+    def _run_short_calls(self, running: Running) -> None:
+        """Run *running*, and the short calls after it, on this thread.
+
+        As `_next`, `run_call` and `_finish` do for others, but for what lasts longer than such a
+        call itself: its processor time is the share that its predecessors used, and what was
+        learned is written down at the end.
+        """
+        outbox, lock, session = self._outbox, self._lock, self._ref.session
+        meter, learned = CpuMeter(running.started_at), []
+        here = context.running
+        here.post, here.fetch = self._post, self._fetch
+        goes_on = True
+        while goes_on:
+            call, entry = running.taken.call, running.taken.entry
+            here.call = context.CurrentCall(f"{session}-{call.number}", call.attempt)
+            kind, payload = self._execute(call)
+            if os.getpid() != self._pid:
+                os._exit(0)  # The call forked, and this is the child: only the parent answers.
+            now = time.monotonic()
+            seconds = now - running.started_at
+            cpu = meter.share(seconds, now)
+            if kind in GIVES_BACK:
+                payload = pack_entry(entry) + payload
+            else:
+                learned.append((call.function_id, seconds, cpu))
+            reply = Reply(call.number, kind, call.attempt, seconds, cpu, payload)
+            with lock:
+                outbox.answer(entry, reply, now)
+                goes_on = not self._is_void and self._hands.start_next_short(running, now)
+                if not goes_on:
+                    self._hands.finish()
+                    self._calls_run += len(learned)
+                    self._idle_since = now
+                    self._run_times.add_all(learned)
+                    self._changed.notify_all()
+            if outbox.is_due(now):
+                self._send()
+        here.call = here.post = here.fetch = None
+        if outbox:
+            self._send()
 
     def _run_within_limit(self, running: Running) -> Reply:
         """Run a call that has a time limit, on this thread."""
@@ -278,7 +328,7 @@ class Lease:
             self._calls_run += 1
             if running.limit is not None and running.limit.abandoned:
                 return
-            if reply.kind in (ReplyKind.UNKNOWN_FUNCTION, ReplyKind.UNKNOWN_BLOB):
+            if reply.kind in GIVES_BACK:
                 entry = pack_entry(running.taken.entry)
                 reply = reply._replace(payload=entry + bytes(reply.payload))
             else:

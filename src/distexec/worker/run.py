@@ -26,6 +26,9 @@ from distexec.worker.limit import TimeLimit
 #: otherwise fill the workers' memory.
 MOST_FUNCTIONS = 512
 
+#: Seconds between two looks at the processor time of short calls: a look takes half a microsecond.
+ASK_SECONDS = 0.0002
+
 
 class Functions:
     """The functions of one executor in this process, unpickled once each."""
@@ -52,7 +55,16 @@ class Functions:
         return function
 
 
-def run_call(
+def run_call(call: Envelope, run: Callable[[Envelope], tuple[ReplyKind, bytes]]) -> Reply:
+    """Return the last reply of a call that *run* executes on this thread."""
+    started, cpu_started = time.monotonic(), time.thread_time()
+    kind, payload = run(call)
+    run_seconds = time.monotonic() - started
+    cpu_seconds = time.thread_time() - cpu_started
+    return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
+
+
+def execute(
     call: Envelope,
     functions: Functions,
     *,
@@ -60,25 +72,23 @@ def run_call(
     max_payload: float,
     fetch: Fetch | None = None,
     keep: Callable[[Parts], StoredResult] | None = None,
-) -> Reply:
-    """Run *call* in this thread and return its last reply. Raises nothing.
+) -> tuple[ReplyKind, bytes]:
+    """Run *call* on this thread; return what its last reply says. Raises nothing.
 
     Args:
         fetch: Brings the large values that the call uses.
         keep: Puts a large result beside the reply.
     """
-    started, cpu_started = time.monotonic(), time.thread_time()
     kind = ReplyKind.DONE
     payload: bytes = b""
     try:
         try:
             function = functions.get(call.function_id)
             if function is None:
-                return Reply(call.number, ReplyKind.UNKNOWN_FUNCTION, call.attempt, 0.0, 0.0, b"")
+                return ReplyKind.UNKNOWN_FUNCTION, b""
             args, kwargs = unpack_arguments(call.payload, fetch)
         except BlobMissing as error:
-            unknown = error.ref.name
-            return Reply(call.number, ReplyKind.UNKNOWN_BLOB, call.attempt, 0.0, 0.0, unknown)
+            return ReplyKind.UNKNOWN_BLOB, error.ref.name
         except CallUnpickleError as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and cause.name:
@@ -99,9 +109,27 @@ def run_call(
     except BaseException as error:
         kind = ReplyKind.FAILED
         payload = pack_exception(_without_our_frames(error))
-    run_seconds = time.monotonic() - started
-    cpu_seconds = time.thread_time() - cpu_started
-    return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
+    return kind, payload
+
+
+class CpuMeter:
+    """The processor time of short calls that follow one another on this thread.
+
+    Asking takes as long as such a call. So it is asked once in a while, and each call is told its
+    share of what they used together.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._asked_at, self._cpu = now, time.thread_time()
+        self._share = 1.0
+
+    def share(self, seconds: float, now: float) -> float:
+        """Processor seconds of a call that lasted *seconds* and ended *now*."""
+        if now - self._asked_at > ASK_SECONDS:
+            cpu = time.thread_time()
+            self._share = min((cpu - self._cpu) / (now - self._asked_at), 1.0)
+            self._asked_at, self._cpu = now, cpu
+        return seconds * self._share
 
 
 def run_within(limit: TimeLimit, call: Envelope, run: Callable[[Envelope], Reply]) -> Reply:
