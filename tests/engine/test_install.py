@@ -43,13 +43,18 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def their_worker(
-    server: Server, folder: Path, *options: str, share: float = 0.5
+    server: Server,
+    folder: Path,
+    *options: str,
+    share: float = 0.5,
+    cluster: Server | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], Celery]]:
     """A worker of an application that never heard of us, but for one line."""
     (folder / "theirs.py").write_text(APPLICATION.format(share=share))
     broker = server.endpoint.broker_url()
     command = ["-m", "celery", "-A", "theirs", "worker", "--without-mingle", *options]
-    with running_program(command, folder, DISTEXEC_URL=server.url, THEIR_BROKER=broker) as program:
+    url = (cluster or server).url
+    with running_program(command, folder, DISTEXEC_URL=url, THEIR_BROKER=broker) as program:
         yield program, Celery("theirs", broker=broker, set_as_current=False)
 
 
@@ -124,6 +129,33 @@ def test_a_pool_of_threads_serves_too(server: Server, tmp_path: Path) -> None:
         DistributedExecutor(2, cluster=server.url) as executor,
     ):
         assert executor.submit(os.getpid).result(20) == program.pid
+
+
+def test_callers_are_told_of_another_broker(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The application's broker is not the cluster's server: wake-ups would wait there unread."""
+    with running_server() as theirs, their_worker(theirs, tmp_path, cluster=server):
+        place = str(theirs.folder).encode()
+
+        def beats() -> bool:
+            keys = server.ask("KEYS", "dx:{nodes}:*:record")
+            return any(place in (server.ask("HGET", key, "frame") or b"") for key in keys)
+
+        eventually(beats, 20)
+        with DistributedExecutor(1, cluster=server.url) as executor:
+            lost = executor.submit(len, "ab")
+            try:
+                eventually(lambda: "DISTEXEC_BROKER" in caplog.text)
+            finally:
+                assert lost.cancel()
+        assert str(theirs.folder) in caplog.text
+        monkeypatch.setenv("DISTEXEC_BROKER", theirs.endpoint.broker_url())
+        with DistributedExecutor(1, cluster=server.url) as executor:
+            assert executor.submit(len, "ab").result(20) == 2
 
 
 @pytest.mark.parametrize("share", [0, -0.5, 1.5, float("nan")])

@@ -22,6 +22,10 @@ class Cluster(Protocol):
     @property
     def settings(self) -> Settings: ...
 
+    #: Where wake-ups are published, without a password; empty for the cluster's own server.
+    @property
+    def broker(self) -> str: ...
+
     #: Whether nodes of it beat in the store, and can be lost.
     @property
     def has_nodes(self) -> bool: ...

@@ -95,6 +95,12 @@ class RemoteCluster:
         return not self.endpoint.is_loopback
 
     @property
+    def broker(self) -> str:
+        from distexec.engine.wakeup import other_broker
+
+        return other_broker(self._broker_url, self.endpoint)
+
+    @property
     def key(self) -> Hashable:
         return (self.endpoint, self.seal.key_id, self.is_home)
 
@@ -113,7 +119,7 @@ class RemoteCluster:
         """Its nodes have the slots that they were started with."""
 
     def slots(self, queue: str) -> int:
-        from distexec.client.warden import read_node
+        from distexec.client.nodes import read_node
         from distexec.store.port import KeyDamaged
 
         now = time.monotonic()

@@ -17,8 +17,9 @@ from distexec.client.collector import Collector
 from distexec.client.depot import Depot
 from distexec.client.dispatcher import Dispatcher
 from distexec.client.mender import Mender
+from distexec.client.nodes import Node
 from distexec.client.outcomes import conclude, settle
-from distexec.client.warden import Node, Warden
+from distexec.client.warden import Warden
 from distexec.errors import CallTimeout, ClusterError, ValueLost, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
 from distexec.wire import places

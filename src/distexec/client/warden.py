@@ -1,20 +1,17 @@
 """Looks after a session by the clock: beats, lost leases, repeated demand."""
 
-import json
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from distexec.client.channel import Channel
 from distexec.client.mender import RETRY_SECONDS
-from distexec.errors import ClusterError, ClusterMismatch, DistexecError
-from distexec.store.port import KeyDamaged, LeaseRecord, NodeStatus, SessionUnknown
+from distexec.client.nodes import Node, read_node
+from distexec.errors import ClusterError, ClusterMismatch
+from distexec.store.port import KeyDamaged, LeaseRecord, SessionUnknown
 from distexec.wire import places
-from distexec.wire.compression import Codec
 from distexec.wire.records import WIRE_VERSION
-from distexec.wire.seal import Direction, Seal
 
 if TYPE_CHECKING:
     from distexec.client.session import Session
@@ -32,57 +29,6 @@ NESTED_ALONE_SECONDS = 1.0
 
 #: Seconds that a shutdown which cancels waits for calls that were sent to start.
 UNSTARTED_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """What a node says of itself."""
-
-    name: str
-    #: Nothing is said in a record that cannot be read.
-    host: str = ""
-    python: str = ""
-    wire: int = 0
-    #: Identifies the secret that it signs with.
-    key: str = ""
-    #: The best compression that it has.
-    codec: Codec = Codec.ZLIB
-    #: The server's clock at the last beat.
-    beat_at: float = 0.0
-    #: Whether it signed what follows with our secret.
-    is_known: bool = False
-    queues: tuple[str, ...] = ()
-    slots: int = 0
-    children: frozenset[int] = frozenset()
-
-
-def read_node(status: NodeStatus, seal: Seal) -> Node | None:
-    """Read a node's record; ``None`` if it is none."""
-    public, _, sealed = status.frame.partition(b"\n")
-    try:
-        fields = json.loads(public)
-        node = Node(
-            name=status.name,
-            host=str(fields["host"]),
-            python=str(fields["python"]),
-            wire=int(fields["wire"]),
-            key=str(fields["key"]),
-            codec=Codec(fields.get("codec", Codec.ZLIB)),
-            beat_at=status.beat_at,
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
-    try:
-        inner = json.loads(bytes(seal.open(Direction.CONTROL, places.node(status.name), sealed)))
-    except (DistexecError, ValueError):
-        return node
-    return replace(
-        node,
-        is_known=True,
-        queues=tuple(inner["queues"]),
-        slots=int(inner["slots"]),
-        children=frozenset(inner["children"]),
-    )
 
 
 class Warden:
@@ -267,8 +213,8 @@ class Warden:
         if channel.warned or oldest is None or now - oldest < patience:
             return
         for queue in channel.window.queues():
-            advice = self._session.cluster.advice(queue)
-            if advice is not None and not any(queue in node.queues for node in nodes.values()):
+            advice = self._advice(queue, nodes)
+            if advice is not None:
                 channel.warned = True
                 logger.warning(
                     "%d calls wait for a worker of queue %r, and no node of %s serves it: %s",
@@ -277,6 +223,20 @@ class Warden:
                     self._session.cluster,
                     advice,
                 )
+
+    def _advice(self, queue: str, nodes: dict[str, Node]) -> str | None:
+        """What a person can do about a queue on which nobody serves our calls."""
+        cluster = self._session.cluster
+        serving = [node for node in nodes.values() if queue in node.queues]
+        if not serving:
+            return cluster.advice(queue)
+        if any(node.broker == cluster.broker for node in serving):
+            return None  # They are busy.
+        theirs, ours = (name or "that server" for name in (serving[0].broker, cluster.broker))
+        return (
+            f"node {serving[0].name!r} takes its wake-ups from {theirs}, and this caller sends "
+            f"them to {ours}: DISTEXEC_BROKER must be the URL of the nodes' broker"
+        )
 
     # Retries.
 

@@ -23,6 +23,7 @@ from celery.worker import state
 from distexec.engine import flags, logs
 from distexec.engine.heart import Heart, Orders
 from distexec.engine.membership import Membership
+from distexec.engine.wakeup import other_broker
 
 logger = logging.getLogger(__name__)
 
@@ -155,10 +156,17 @@ class Node(bootsteps.StartStopStep):
     def _describe(self) -> dict[str, Any]:
         return {
             "queues": sorted(self._worker.app.amqp.queues.consume_from),
+            "broker": other_broker(self._broker_url(), self._membership.endpoint),
             "slots": self._flags.slots,
             "refused": self._flags.refused,
             "state": "draining" if self._flags.draining else "serving",
         }
+
+    def _broker_url(self) -> str:
+        if not self._membership.is_guest:
+            return self._membership.broker_url
+        urls = self._worker.app.conf.broker_read_url or self._worker.app.conf.broker_url
+        return str(urls if isinstance(urls, str) else (urls or [""])[0])
 
     def _on_beat(self, server_clock: float) -> None:
         self._server_clock = server_clock - time.monotonic()

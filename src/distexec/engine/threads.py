@@ -24,6 +24,7 @@ class ThreadsCluster:
 
     has_nodes = False
     is_home = is_distant = False
+    broker = ""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

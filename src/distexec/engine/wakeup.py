@@ -6,10 +6,12 @@ import json
 import threading
 import uuid
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
 
 from distexec.engine.membership import transport_options
 from distexec.errors import ClusterUnavailable
 from distexec.settings import Settings
+from distexec.store.endpoint import DEFAULT_PORT, Endpoint
 from distexec.wire import places
 from distexec.wire.seal import Direction, Seal
 
@@ -25,6 +27,21 @@ def pack_wake_up(seal: Seal, queue: str) -> str:
     body = json.dumps({"queue": queue}).encode()
     frame = seal.seal(Direction.CONTROL, places.wake_up(queue), body)
     return base64.b64encode(frame).decode("ascii")
+
+
+def other_broker(url: str, endpoint: Endpoint) -> str:
+    """A broker's URL without user and password; empty if it is the cluster's own server."""
+    name = _name_of(url)
+    return "" if name == _name_of(endpoint.broker_url()) else name
+
+
+def _name_of(url: str) -> str:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    path = parts.path
+    if host and parts.scheme in ("redis", "rediss"):
+        port, path = port or f":{DEFAULT_PORT}", "/" + (path.strip("/") or "0")
+    return urlunsplit((parts.scheme, host + port, path, "", ""))
 
 
 class WakeUps:
