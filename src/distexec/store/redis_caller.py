@@ -31,6 +31,12 @@ COMMAND_SECONDS = 60
 #: Reply frames read at a time at most.
 MOST_REPLIES = 512
 
+#: Bytes of replies that were read and may stay on the server for now: enough that a single call
+#: does without the command that removes them, few beside what a window has in flight.
+TRIM_BYTES = 16 * 1024
+#: What an entry takes of these beside its frame.
+ENTRY_BYTES = 100
+
 #: The largest id that a stream can have. After it, the server adds nothing more.
 LAST_ID = b"18446744073709551615-18446744073709551615"
 
@@ -45,6 +51,8 @@ class RedisCallerStore:
         self.blob_folder: Path | None = shared_folder(endpoint)
         self._link = Link(endpoint, settings)
         self._listener = Link(endpoint, settings)
+        #: Bytes of replies that were read and are still on the server.
+        self._untrimmed = 0
         #: Id of the last reply that was read, and of the last one whose reader came back for more.
         self._last_reply = self._processed = b"0-0"
         #: Beats so far, and the last one that the server acknowledged. One that knows of fewer has
@@ -157,21 +165,28 @@ class RedisCallerStore:
     def collect(self, timeout: float) -> list[Frame]:
         stream = keys.replies(self._session)
         self._processed = self._last_reply
-        _, answer = self._listener.run(
-            ("XTRIM", stream, "MINID", _next_id(self._last_reply)),
+        commands: list[Command] = [
             (
                 *("XREAD", "COUNT", MOST_REPLIES, "BLOCK", max(1, round(timeout * 1000))),
                 *("STREAMS", stream, self._last_reply),
-            ),
-            blocks=timeout,
-        )
+            )
+        ]
+        if self._untrimmed > TRIM_BYTES:
+            # Its answer comes before there is something to read, and wakes this thread for nothing.
+            commands.insert(0, ("XTRIM", stream, "MINID", _next_id(self._last_reply)))
+            self._untrimmed = 0
+        *_, answer = self._listener.run(*commands, blocks=timeout)
         if isinstance(answer, ServerError):
             raise answer
         if not answer:
+            # A quiet time: leave nothing behind.
+            self._untrimmed = TRIM_BYTES + 1 if self._untrimmed else 0
             return []
         entries = answer[0][1]
         self._last_reply = entries[-1][0]
-        return [fields[1] for _, fields in entries if fields[1]]
+        frames = [fields[1] for _, fields in entries if fields[1]]
+        self._untrimmed += sum(map(len, frames)) + ENTRY_BYTES * len(entries)
+        return frames
 
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         self._link.call("SET", keys.spec(ref), frame, "PX", self._key_expiry)
