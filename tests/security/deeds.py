@@ -1,6 +1,8 @@
 """What calls of these tests do; workers import it from the tests' folder."""
 
 import os
+import subprocess
+import sys
 import time
 
 from properties import calls
@@ -15,3 +17,10 @@ def wait_quietly(gate: str, value: int, ledger: str) -> int:
             raise TimeoutError(gate)
         time.sleep(0.1)
     return value
+
+
+def environments() -> list[str]:
+    """What a call sees as its environment, and what a program sees that it starts."""
+    command = [sys.executable, "-c", "import os; print(dict(os.environ))"]
+    started = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [str(dict(os.environ)), started]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from celery import Celery
 
 import distexec
 from conftest import eventually
@@ -157,3 +158,16 @@ def test_junk_beside_ours_stops_nobody(
     assert work.executor.statistics().refused > 0
     assert work.executor.statistics().retried == 0
     assert canary.is_silent() and node_pid(cluster) == pid
+
+
+def test_celerys_remote_control_is_deaf(cluster: distexec.LocalCluster, intruder: Intruder) -> None:
+    """It is unsigned: whoever can publish could shut every worker down."""
+    pid = node_pid(cluster)
+    control = Celery(broker=cluster.endpoint.broker_url()).control
+
+    control.broadcast("shutdown", reply=False)
+    replies = control.ping(timeout=0.5)
+
+    with distexec.DistributedExecutor(1, cluster=cluster) as executor:
+        assert executor.submit(calls.square, 3).result(20) == 9
+    assert replies == [] and node_pid(cluster) == pid

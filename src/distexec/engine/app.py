@@ -7,7 +7,12 @@ from celery import Celery, signals
 from distexec.engine import logs
 from distexec.engine.consumer import DropMalformed
 from distexec.engine.lease import register_lease
-from distexec.engine.membership import DEFAULT_QUEUE, Membership, transport_options
+from distexec.engine.membership import (
+    DEFAULT_QUEUE,
+    Membership,
+    hide_secrets,
+    transport_options,
+)
 from distexec.engine.node import join
 from distexec.settings import Settings
 
@@ -29,7 +34,9 @@ def make_app(membership: Membership) -> Celery:
 def app_of_environment() -> Celery:
     """Return the application of ``celery -A distexec.engine``, which logs to stderr."""
     signals.setup_logging.connect(logs.to_stderr_as_celery_asks, weak=False)
-    return make_app(Membership.of_environment())
+    membership = Membership.of_environment()
+    hide_secrets()
+    return make_app(membership)
 
 
 def node_settings(settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What a worker must know of the cluster that it serves."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from distexec.errors import ClusterUnavailable, SecretError
@@ -51,6 +53,9 @@ class Membership:
         if not url:
             raise ClusterUnavailable("no cluster is named: set DISTEXEC_URL, as redis://host:6379")
         endpoint = Endpoint.parse(url)
+        told = dict(
+            os.environ if environment is None else environment
+        )  # As it is now: `hide_secrets` may change it.
         secrets = secret.load(environment, beside=endpoint.folder)
         if not secrets:
             raise SecretError(
@@ -59,13 +64,23 @@ class Membership:
             )
         return cls(
             endpoint=endpoint,
-            seal=Seal(
-                *secrets, read_again=lambda: secret.load(environment, beside=endpoint.folder)
-            ),
+            seal=Seal(*secrets, read_again=partial(secret.load, told, beside=endpoint.folder)),
             settings=Settings.from_environment(environment),
             broker=said.get("DISTEXEC_BROKER", ""),
             **how,
         )
+
+
+def hide_secrets(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Take out of *environment* what this process knows by now, and no call or its children need.
+
+    A key file's path stays: the file is protected by its mode.
+    """
+    environment.pop("DISTEXEC_SECRET", None)
+    for name in ("DISTEXEC_URL", "DISTEXEC_BROKER"):
+        # With a login it is one as a whole; calls know their cluster without it.
+        if "@" in environment.get(name, ""):
+            del environment[name]
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:

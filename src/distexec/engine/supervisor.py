@@ -28,7 +28,7 @@ from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from distexec.engine import logs
-from distexec.engine.membership import DEFAULT_QUEUE, Membership
+from distexec.engine.membership import DEFAULT_QUEUE, Membership, hide_secrets
 from distexec.errors import ClusterError, ClusterUnavailable
 from distexec.settings import Settings
 from distexec.store.endpoint import Endpoint
@@ -105,6 +105,12 @@ def run(
     """
     logs.to_stderr(logging.getLevelName(log_level) if isinstance(log_level, str) else log_level)
     membership = Membership.of_environment(url, is_supervised=True)
+    if url and Endpoint.parse(url).password and url in " ".join(sys.argv):
+        logger.warning(
+            "Every user of this machine can read the password in this command line: set "
+            "DISTEXEC_URL instead of giving --cluster"
+        )
+    hide_secrets()
     if drain is not None:
         settings = replace(membership.settings, drain_seconds=drain)
         membership = replace(membership, settings=settings)
