@@ -44,7 +44,7 @@ test-full: $(VENV)/.dev ## run all tests, also those that are too long for every
 	$(call pytest,,-m "" $(ALONE))
 
 .PHONY: soak
-soak: $(VENV)/.dev ## run 100,000 calls, without a fault and with one every three seconds (SOAK_SEED=n: that one again)
+soak: $(VENV)/.dev ## run 100,000 calls without a fault, and more with one every three seconds
 	$(BIN)/python -m pytest -m full -s tests/faults/test_soak.py $(ARGS)
 
 .PHONY: check

