@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, label_of
-from distexec.client.depot import CallBlobs, StoredValue
+from distexec.client.depot import StoredValue, Use
 from distexec.client.futures import Future
 from distexec.client.handle import Handle
 from distexec.client.room import Room
@@ -136,10 +136,10 @@ class Channel:
             RuntimeError: The executor was shut down, or is broken.
         """
         future: Future[Any] = Future()
-        blobs = CallBlobs(self.session.depot)
+        held: list[Use] = []
         try:
             packed = self._packer.pack(function)
-            payload = pack_arguments(args, kwargs, blobs)
+            payload = pack_arguments(args, kwargs, self.session.depot, held)
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:
@@ -147,10 +147,11 @@ class Channel:
             self.counters.failed += 1
             future.set_exception(error)
             return future
-        self._check_size("the arguments are", len(payload) + blobs.sent)
-        if blobs.values:
-            self.counters.bytes_sent += blobs.sent
-            self.counters.bytes_saved += blobs.saved
+        size = len(payload)
+        for use in held:
+            size += 0 if use.is_known else use.value.ref.size
+            self._count(use)
+        self._check_size("the arguments are", size)
         call = PendingCall(
             next(self._numbers),
             packed,
@@ -162,7 +163,7 @@ class Channel:
             submitted_at=time.monotonic(),
             parent=self._parent() if self.session.cluster.is_home else None,
             limits=options.limits,
-            values=blobs.values,
+            values=tuple([use.value for use in held]) if held else (),
         )
         future._attach(call, self)
         with self._changed:
@@ -193,21 +194,25 @@ class Channel:
             return value
         parts = pack_value(value)
         self._check_size("the value is", size_of(parts))
+        self._check_open()
+        use = self.session.depot.put(parts)
+        handle: Handle[T] = Handle(use.value.ref, use.value)
         with self._changed:
             self._check_open()
-            stored, is_known = self.session.depot.put(parts)
-            handle: Handle[T] = Handle(stored.ref, stored)
             self._handles.add(handle)
         try:
             # Now, and not with the first call: a function that has the handle in it may be first.
-            self.session.depot.send(stored)
+            self.session.depot.send(use.value)
         except ClusterError as error:
             self.session.lost_server(error)
-        if is_known:
-            self.counters.bytes_saved += stored.ref.size
-        else:
-            self.counters.bytes_sent += stored.ref.size
+        self._count(use)
         return handle
+
+    def _count(self, use: Use) -> None:
+        if use.is_known:
+            self.counters.bytes_saved += use.value.ref.size
+        else:
+            self.counters.bytes_sent += use.value.ref.size
 
     def send_handles(self) -> None:
         """Put the values of all handles on the server that are not there.

@@ -13,7 +13,7 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from distexec.client.compare import are_equal, fingerprint
 from distexec.errors import FrameRejected
@@ -84,6 +84,13 @@ class StoredValue:
             self.is_on_server = False
 
 
+class Use(NamedTuple):
+    """A value that a call uses, and whether it was there already."""
+
+    value: StoredValue
+    is_known: bool
+
+
 class Depot:
     """One session's values and results. Thread-safe.
 
@@ -124,29 +131,41 @@ class Depot:
             except OSError as error:
                 logger.info("Large values go over the server: %s", error)
 
-    # Values.
+    # Values, for `distexec.wire.blobs.Keeper`.
 
-    def hold(self, content: memoryview) -> tuple[StoredValue, bool]:
-        """Keep a large part of a call's arguments.
+    def hold(self, content: memoryview, held: "list[Use]") -> BlobRef:
+        """Keep a large part of a call's arguments, as long as what is added to *held* lives."""
+        use = self._hold(content)
+        held.append(use)
+        return use.value.ref
 
-        Returns:
-            The value, and whether it was there already.
-        """
+    def hold_marked(self, mark: Mark, held: "list[Use]") -> BlobRef:
+        """Keep what a handle stands for, likewise."""
+        value = mark.holder
+        if not isinstance(value, StoredValue):
+            # A handle that came to this process with a call: its caller keeps the value.
+            return BlobRef.decode(mark)
+        if value.depot is not self:
+            return self.hold(memoryview(value.checked()), held)
+        held.append(Use(value, True))
+        return value.ref
+
+    def put(self, parts: Parts) -> "Use":
+        """Keep the payload of a value that the user put."""
+        return self._keep(parts)
+
+    def _hold(self, content: memoryview) -> "Use":
         mark = fingerprint(content)
         with self._lock:
             known = self._by_print.get(mark)
         if known is not None and self._has(known, content):
             self._touch(known)
-            return known, True
-        value, is_known = self._keep((content,))
+            return Use(known, True)
+        use = self._keep((content,))
         with self._lock:
-            self._by_print[mark] = value
-        self._touch(value)
-        return value, is_known
-
-    def put(self, parts: Parts) -> tuple[StoredValue, bool]:
-        """Keep the payload of a value that the user put, as `hold` does."""
-        return self._keep(parts)
+            self._by_print[mark] = use.value
+        self._touch(use.value)
+        return use
 
     def _has(self, known: StoredValue, content: memoryview) -> bool:
         try:
@@ -154,7 +173,7 @@ class Depot:
         except OSError:
             return False
 
-    def _keep(self, parts: Parts) -> tuple[StoredValue, bool]:
+    def _keep(self, parts: Parts) -> "Use":
         size = size_of(parts)
         path, file, data = self._copy(parts, size)
         copy: BytesLike = data if data is not None else b""
@@ -175,10 +194,10 @@ class Depot:
                 value = StoredValue(self, ref, path=path, file=file, data=data)
                 self._by_name[ref.name] = value
                 weakref.finalize(value, self._forget, ref.name, file).atexit = False
-                return value, False
+                return Use(value, False)
         if file is not None:
             file.close()
-        return known, True
+        return Use(known, True)
 
     def _copy(self, parts: Parts, size: int) -> tuple[Path | None, BinaryIO | None, bytes | None]:
         """Copy *parts* to where they stay: a file that nodes see, one of ours, or memory."""
@@ -312,37 +331,3 @@ class Depot:
             self._recent.clear()
             if self._folder is not None:
                 self._folder.close()
-
-
-class CallBlobs:
-    """Keeps what one call uses, while its arguments are packed: a `distexec.wire.blobs.Keeper`."""
-
-    __slots__ = ("_depot", "saved", "sent", "values")
-
-    def __init__(self, depot: Depot) -> None:
-        self._depot = depot
-        self.values: tuple[StoredValue, ...] = ()
-        #: Bytes of values that had to be stored, and of those that had not.
-        self.sent = self.saved = 0
-
-    def hold(self, content: memoryview) -> BlobRef:
-        """Keep *content* as it is now."""
-        return self._note(*self._depot.hold(content))
-
-    def hold_marked(self, mark: Mark) -> BlobRef:
-        """Keep what a handle stands for."""
-        value = mark.holder
-        if not isinstance(value, StoredValue):
-            # A handle that came to this process with a call: its caller keeps the value.
-            return BlobRef.decode(mark)
-        if value.depot is self._depot:
-            return self._note(value, True)
-        return self._note(*self._depot.hold(memoryview(value.checked())))
-
-    def _note(self, value: StoredValue, is_known: bool) -> BlobRef:
-        self.values = (*self.values, value)
-        if is_known:
-            self.saved += value.ref.size
-        else:
-            self.sent += value.ref.size
-        return value.ref

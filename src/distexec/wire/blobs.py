@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from distexec.errors import FrameRejected
 from distexec.wire import places
@@ -127,12 +127,12 @@ class Mark(bytearray):
 class Keeper(Protocol):
     """Keeps large content beside the payload that is being packed."""
 
-    def hold(self, content: memoryview) -> BlobRef:
-        """Keep *content* as it is now."""
+    def hold(self, content: memoryview, held: list[Any]) -> BlobRef:
+        """Keep *content* as it is now, as long as what is added to *held* lives."""
         ...
 
-    def hold_marked(self, mark: Mark) -> BlobRef:
-        """Keep what *mark* stands for."""
+    def hold_marked(self, mark: Mark, held: list[Any]) -> BlobRef:
+        """Keep what *mark* stands for, likewise."""
         ...
 
 

@@ -25,11 +25,12 @@ _ELSEWHERE, _WRITABLE = 2, 1
 Parts = Sequence[BytesLike]
 
 
-def pack(value: Any, keeper: Keeper | None = None) -> Parts:
+def pack(value: Any, keeper: Keeper | None = None, held: list[Any] | None = None) -> Parts:
     """Pickle *value*; return the parts of its payload, which share memory with it.
 
     Args:
         keeper: Takes what is large, and the blobs of handles; the payload refers to them.
+        held: Takes what keeps them.
 
     Raises:
         BaseException: Whatever pickling raised.
@@ -38,15 +39,16 @@ def pack(value: Any, keeper: Keeper | None = None) -> Parts:
     data = dump(value, buffers, replace_marks=keeper is not None)
     if not buffers and (keeper is None or len(data) < BESIDE_BYTES):
         return (data,)
+    held = [] if held is None else held
     lengths: list[int] = []
     parts: list[BytesLike] = []
     for view in (memoryview(data), *(buffer.raw() for buffer in buffers)):
         writable = 0 if view.readonly else _WRITABLE
         part: BytesLike = view
         if keeper is not None and isinstance(view.obj, Mark):
-            part, writable = keeper.hold_marked(view.obj).encode(), _ELSEWHERE | _WRITABLE
+            part, writable = keeper.hold_marked(view.obj, held).encode(), _ELSEWHERE | _WRITABLE
         elif keeper is not None and view.nbytes >= BESIDE_BYTES:
-            part, writable = keeper.hold(view).encode(), _ELSEWHERE | writable
+            part, writable = keeper.hold(view, held).encode(), _ELSEWHERE | writable
         lengths.append(len(part) << 2 | writable)
         parts.append(part)
     header = _HEADER.pack(_WITH_BUFFERS, len(parts)) + struct.pack(f"!{len(lengths)}Q", *lengths)

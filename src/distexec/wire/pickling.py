@@ -6,7 +6,8 @@ a name that means something else in another process, is left to `distexec.wire.b
 
 import pickle
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from distexec.wire.blobs import BytesLike, Mark
@@ -36,15 +37,9 @@ def dump(
         BaseException: Whatever pickling raised, as it was: user code may run in here.
     """
 
-    def collect(buffer: pickle.PickleBuffer) -> bool:
-        """Take a buffer; what is refused (true) becomes part of the pickle."""
-        if not replace_marks and isinstance(buffer.raw().obj, Mark):
-            return True
-        assert buffers is not None
-        buffers.append(buffer)
-        return False
-
-    callback = None if buffers is None else collect
+    callback: Callable[[pickle.PickleBuffer], object] | None = None
+    if buffers is not None:
+        callback = buffers.append if replace_marks else partial(_collect, buffers)
     try:
         data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL, buffer_callback=callback)
     except (KeyboardInterrupt, MemoryError, RecursionError):
@@ -64,6 +59,14 @@ def dump(
     from distexec.wire import by_value
 
     return by_value.dumps(value, callback)
+
+
+def _collect(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:
+    """Take a buffer; what is refused (true) becomes part of the pickle."""
+    if isinstance(buffer.raw().obj, Mark):
+        return True
+    buffers.append(buffer)
+    return False
 
 
 def _loads(data: BytesLike, buffers: Iterable[Any] = ()) -> Any:

@@ -53,12 +53,16 @@ _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 
 
 def pack_arguments(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], keeper: Keeper | None = None
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    keeper: Keeper | None = None,
+    held: list[Any] | None = None,
 ) -> bytes:
     """Return the payload of a call's arguments, as they are now.
 
     Args:
         keeper: Keeps what is large beside the payload; ``None`` leaves all of it inside.
+        held: Takes what keeps it.
 
     Raises:
         NotPicklable: An argument cannot be sent; the message has the path to it.
@@ -70,7 +74,7 @@ def pack_arguments(
         if keeper is None or len(data) < BESIDE_BYTES:
             return data
     try:
-        return join(pack(_set_apart(args, kwargs), keeper))
+        return join(pack(_set_apart(args, kwargs), keeper, held))
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
