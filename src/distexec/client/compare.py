@@ -18,6 +18,7 @@ def fingerprint(content: memoryview) -> bytes:
     step = max(1, (size - _PIECE_BYTES) // (_PIECES - 1))
     for start in range(0, size, step):
         digest.update(content[start : start + _PIECE_BYTES])
+    digest.update(content[-_PIECE_BYTES:])
     return digest.digest()
 
 
