@@ -10,7 +10,12 @@ from celery import Celery
 
 import distexec
 from conftest import eventually
-from distexec.store.keys import demand
+from distexec.store import keys
+from distexec.store.port import ExecutorRef
+from distexec.wire import places
+from distexec.wire.codec import encode_calls
+from distexec.wire.records import WIRE_VERSION, Envelope
+from distexec.wire.seal import Direction, Seal
 from properties import calls
 
 from . import deeds
@@ -108,7 +113,7 @@ def keys_that_are_read(intruder: Intruder, cluster: distexec.LocalCluster) -> li
     return [
         *(own + name for name in ("session", "replies", "1:spec", "1:functions", "1:leases")),
         own + "1:calls:distexec",
-        demand("distexec"),
+        keys.demand("distexec"),
         "dx:{nodes}:names",
         *(node + name for name in ("record", "leases", "commands")),
         *BROKER_KEYS,
@@ -122,7 +127,7 @@ def node_pid(cluster: distexec.LocalCluster) -> int:
         for process in psutil.Process().children()
         if "distexec.engine.supervisor" in process.cmdline()
     ]
-    (node,) = supervisor.children()
+    (node,) = eventually(supervisor.children)
     return node.pid
 
 
@@ -171,3 +176,68 @@ def test_celerys_remote_control_is_deaf(cluster: distexec.LocalCluster, intruder
     with distexec.DistributedExecutor(1, cluster=cluster) as executor:
         assert executor.submit(calls.square, 3).result(20) == 9
     assert replies == [] and node_pid(cluster) == pid
+
+
+def forgeries(secret: bytes, canary: Canary, direction: Direction, place: bytes) -> list[bytes]:
+    """Frames with the canary in them, each with one thing wrong."""
+    seal, foreign = Seal(secret), Seal(b"somebody else's secret, as long")
+    payload = b"".join(encode_calls([Envelope(1, b"i" * 16, 1, 0, canary.pickle)]))
+    good = seal.seal(direction, place, payload)
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    other = Direction((direction + 1) % len(Direction))
+    # Signed as a newer or older version of ours would sign it.
+    aged = bytearray(good)
+    aged[2] = WIRE_VERSION + 1
+    return [
+        canary.pickle,
+        foreign.seal(direction, place, payload),
+        foreign.seal(direction, place, canary.pickle),
+        bytes(flipped),
+        good[:-1],
+        good[: len(good) // 2],
+        seal.seal(other, place, canary.pickle),
+        seal.seal(direction, place + b"x", canary.pickle),
+        seal.seal(direction, b"", canary.pickle),
+        bytes(aged),
+        good + bytes(8 * 2**20),
+    ]
+
+
+def test_forged_frames_are_never_loaded(
+    cluster: distexec.LocalCluster, intruder: Intruder, work: Work, canary: Canary
+) -> None:
+    """Wrong key, damaged, cut, of another direction, place or version, too long; everywhere."""
+    pid, refused = node_pid(cluster), work.executor.statistics().refused
+    (key,) = intruder.keys("dx:{*}:session")
+    session = key.partition("{")[2].partition("}")[0]
+    ref = ExecutorRef(session, "1")
+
+    def forge(direction: Direction, place: bytes) -> list[bytes]:
+        return forgeries(cluster.secret, canary, direction, place)
+
+    for frame in forge(Direction.REPLY, places.reply(session)):
+        intruder.run("XADD", keys.replies(session), "*", "f", frame)
+    replies = len(forge(Direction.REPLY, b""))
+    eventually(lambda: work.executor.statistics().refused >= refused + replies, 20)
+    work.goes_on()
+
+    for frame in forge(Direction.CALL, places.call(session, "1", "distexec", 10**6)):
+        intruder.run("XADD", keys.calls(ref, "distexec"), "*", "f", frame)
+    work.goes_on()
+    (function_id, *_) = intruder.run("HKEYS", keys.functions(ref))
+    for frame in forge(Direction.STORED, places.function(session, "1", function_id)):
+        intruder.run("HSET", keys.functions(ref), function_id, frame)
+    for frame in forge(Direction.STORED, places.spec(session, "1")):
+        intruder.run("SET", keys.spec(ref), frame, "KEEPTTL")
+    for frame in forge(Direction.CONTROL, places.demand("distexec", session, "1")):
+        intruder.run("HSET", keys.demand("distexec"), f"{session} 1", frame)
+    for frame in forge(Direction.CONTROL, places.command(cluster.node)):
+        intruder.run("XADD", keys.node_commands(cluster.node), "*", "f", frame)
+    for frame in forge(Direction.CONTROL, places.node(cluster.node)):
+        intruder.run("HSET", keys.node_record(cluster.node), "frame", b"{}\n" + frame)
+    for frame in forge(Direction.CONTROL, places.wake_up("distexec")):
+        intruder.run("LPUSH", "distexec", frame)
+    work.goes_on()
+
+    assert canary.is_silent() and node_pid(cluster) == pid
