@@ -134,8 +134,10 @@ class Mine(distexec.ThreadPoolExecutor):
     pass
 with Mine(max_workers=2, cluster="redis://nowhere.invalid") as pool:
     print(len(list(pool.map(seen.append, [1, 2]))), isinstance(pool, DistributedExecutor))
+async def double(n):
+    return n * 2
 with DistributedExecutor() as pool:
-    print(pool.submit(abs, -1).result())
+    print(pool.submit(double, pool.put(2)).result())
 """
 
 
@@ -145,11 +147,11 @@ def test_the_process_can_be_checked_by_environment(tmp_path: Path) -> None:
 
     done = run(PROGRAM, DISTEXEC_CHECK=str(report))
 
-    assert done.stdout == "2 True\n1\n"
+    assert done.stdout == "2 True\n4\n"
     assert "2 call sites, 3 calls" in done.stderr
     first, second = json.loads(report.read_text())["sites"]
     assert [finding["code"] for finding in first["findings"]] == ["DX101"]
-    assert (second["function"], second["findings"]) == ("abs", [])
+    assert (second["function"], second["findings"]) == ("double", [])
 
 
 def test_one_executor_can_be_checked() -> None:

@@ -1,6 +1,8 @@
 """Several modules together: pools that travel, patches in tests, effects far away."""
 
 import json
+import textwrap
+from pathlib import Path
 from typing import Any
 
 from .tools import Command, Examine, Tree
@@ -240,3 +242,42 @@ def test_syntax_of_3_14_is_read_and_positions_stay_true(examine: Examine) -> Non
     assert report.error is None
     assert "with distexec.ThreadPoolExecutor() as pool: print(f" in text
     assert 'return f"{x["ä"]:>{"10"}}" + f"{f"{x!r}"}"' in text
+
+
+SERVICE = """
+from concurrent.futures import ThreadPoolExecutor
+
+
+class Service:
+    def __init__(self):
+        self.workers = ThreadPoolExecutor(4)
+"""
+
+
+def test_a_pool_of_an_object_is_followed_to_other_modules(command: Command, tree: Tree) -> None:
+    """What another module does with ``service.workers`` counts as if it were done here."""
+    use = """
+    from app.core import Service
+
+    seen = []
+
+    def note(n):
+        {}
+
+    def run(service: Service):
+        print(service.workers.submit(note, 1).result())
+    """
+    tree(
+        {
+            "app/__init__.py": "",
+            "app/core.py": SERVICE,
+            "app/use.py": use.format("return n"),
+        }
+    )
+
+    assert "line 7: rewritten" in command(".").out
+
+    Path("app/use.py").write_text(textwrap.dedent(use.format("seen.append(n)")))
+    shown = command(".").out
+    assert "line 7: kept" in shown
+    assert "DX102 blocks, app/use.py line 7" in shown

@@ -1,6 +1,8 @@
 """Check mode of a whole process: who asks for it, and the report when the process ends."""
 
+import asyncio
 import atexit
+import inspect
 import multiprocessing
 import os
 import sys
@@ -70,12 +72,24 @@ class CheckedPool(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedule a call; a whole process that is watched looks at it anyway."""
+        if inspect.iscoroutinefunction(fn):
+            fn = _Awaited(fn)
         if _watch.everything is None:
             if _watch.asked is None:
                 _watch.asked = Inspector()
                 _report_at_exit(_watch.asked)
             fn = _watch.asked.wrap(fn, args, kwargs)
         return super().submit(fn, *args, **kwargs)
+
+
+class _Awaited:
+    """Runs a coroutine function to its end, as a worker does."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func  # by this name the inspector looks inside
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return asyncio.run(self.func(*args, **kwargs))
 
 
 def _report_at_exit(inspector: Inspector) -> None:

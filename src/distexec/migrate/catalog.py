@@ -32,6 +32,11 @@ EXECUTORS: Final = MappingProxyType(
     }
 )
 
+#: Methods of pools that take a function to run.
+SUBMITTING: Final = _words(
+    """submit map apply apply_async imap imap_unordered starmap map_async starmap_async"""
+)
+
 _SUBMODULES: Final = (
     "concurrent.futures.thread.",
     "concurrent.futures.process.",

@@ -2,7 +2,7 @@
 
 import ast
 
-from distexec.migrate.catalog import SERVERS
+from distexec.migrate.catalog import SERVERS, SUBMITTING
 from distexec.migrate.life import Life, Submission, Use
 from distexec.migrate.pools import Site
 from distexec.migrate.project import Definition, Module, Project
@@ -150,6 +150,26 @@ class Follower:
             if on_self and inside is not None and owner is not None and inside not in family:
                 continue
             self._value(node, module, depth)
+        if owner is not None:
+            self._life.exported.add(attr)
+            self._held_elsewhere(attr, Definition(module, owner), depth)
+
+    def _held_elsewhere(self, attr: str, owner: Definition, depth: int) -> None:
+        """``x.attr`` in modules that import from its module: subclasses, and holders of one."""
+        home = owner.module
+        for path in self.consumers.get(attr, ()):
+            other = self.project.load(path) if path != home.path else None
+            if other is None or not other.imports_from(home.name):
+                continue
+            for node in other.names.attributes.get(attr, ()):
+                inside = other.names.enclosing_class(node)
+                on_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                if on_self and inside is not None:
+                    bases = self.project.bases(Definition(other, inside))
+                    if owner.node not in {base.node for base in bases}:
+                        continue
+                if isinstance(node.ctx, ast.Load):
+                    self._value(node, other, depth + 1)
 
     def _family(self, owner: ast.ClassDef | None, module: Module) -> set[ast.ClassDef]:
         """*owner*, the classes of the module that inherit from it, and those it inherits from."""
@@ -225,30 +245,12 @@ class Follower:
         if attr.startswith("_") and not attr.startswith("__"):
             self._note("private", node, module, attr)
         elif not is_called:
-            if attr in (
-                "submit",
-                "map",
-                "apply",
-                "apply_async",
-                "imap",
-                "imap_unordered",
-                "starmap",
-            ):
+            if attr in SUBMITTING:
                 self._note("bound", node, module, attr)
             elif not attr.startswith("__") and attr != "shutdown":
                 self._note("attribute", node, module, attr)
         elif isinstance(up, ast.Call):
-            if attr in (
-                "submit",
-                "map",
-                "imap",
-                "imap_unordered",
-                "starmap",
-                "apply",
-                "apply_async",
-                "map_async",
-                "starmap_async",
-            ):
+            if attr in SUBMITTING:
                 self._submission(up, attr, module)
             elif attr in ("shutdown", "close", "join", "terminate"):
                 self._note("shutdown", up, module, attr)

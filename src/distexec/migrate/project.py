@@ -45,6 +45,15 @@ class Module:
         """The source of *node*."""
         return self.source.text[self.start(node) : self.end(node)]
 
+    def imports_from(self, name: str) -> bool:
+        """Whether it imports the module *name*, or something of it, anywhere."""
+        return any(
+            binding.kind == "import" and f"{binding.target}.".startswith(f"{name}.")
+            for scope in {self.names.root, *self.names.scope_of.values()}
+            for bindings in scope.bindings.values()
+            for binding in bindings
+        )
+
     def column(self, node: ast.AST) -> int:
         """Column of *node*, from 1."""
         return self.source.column_of(self.start(node))
