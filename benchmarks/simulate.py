@@ -1,8 +1,8 @@
 """How close to the ideal does the policy come on 1,000 nodes with 10,000 slots?
 
-A simulation: the real window and the real policy (`client/window.py`, `scheduling/`) decide, and the
-clock is turned by hand. What caller, server and slots need for each step is taken from the other
-benchmarks. The ideal gives each call to the first slot that is free, all of them from the start.
+A simulation: the real window and the real policy (`client/window.py`, `scheduling/`) decide, and
+the clock is turned by hand. What caller, server and slots need for each step is taken from the
+other benchmarks. The ideal gives each call to the first slot that is free, all from the start.
 """
 
 import heapq
@@ -14,18 +14,19 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from _report import Report, read_options, run
+from heavy_tail import ideal
+
 from distexec.client.calls import Batch, PendingCall
 from distexec.client.window import Window
 from distexec.scheduling.batching import entries_to_take
 from distexec.scheduling.demand import WakeUps, slots_worth_having
 from distexec.scheduling.run_times import RunTimes
 from distexec.wire.records import CallFlag, Sharing
-from heavy_tail import ideal
 
 NODES = 1000
 SLOTS_OF_NODE = 10
 
-# Seconds of one thread, from latency.py, throughput.py and server.py on a machine with 2 processors.
+# Seconds of one thread, after latency.py, throughput.py and server.py.
 #: The caller seals an entry and writes it, encodes a call into it, settles a call.
 CALLER_ENTRY = 20e-6
 CALLER_CALL = 5e-6
@@ -35,7 +36,7 @@ CALLER_WAKE = 250e-6
 #: With each beat the caller reads every node's record, and every lease of its executor.
 CALLER_NODE = 30e-6
 CALLER_LEASE = 4e-6
-#: The server takes an entry and hands it out, takes a reply with its acknowledgement and hands it out.
+#: The server takes an entry and hands it out; takes a reply and acknowledgement, and hands it out.
 SERVER_ENTRY = 12e-6
 SERVER_REPLY = 20e-6
 #: It passes a wake-up on, and looks whether a slot is admitted.
@@ -102,7 +103,7 @@ class Simulation:
     def __init__(self, durations: list[float], nodes: int, slots: int) -> None:
         self.durations, self.nodes, self.slots = durations, nodes, slots
         self.now = 0.0
-        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = itertools.count()
         self.caller, self.waker, self.server = Station(), Station(), Station()
         self.window = Window(slots)
@@ -141,8 +142,14 @@ class Simulation:
             policy=1e6 * self.policy / len(self.durations),
         )
 
-    def at(self, when: float, action: Callable[..., None], *args: Any) -> None:
+    def at(self, when: float, action: Callable[..., object], *args: Any) -> None:
         heapq.heappush(self._events, (when, next(self._order), action, args))
+
+    def use(
+        self, station: Station, seconds: float, action: Callable[..., object], *args: Any
+    ) -> None:
+        """Let a station work from now on, or as soon as it is free, and then go on."""
+        self.at(station.serve(self.now, seconds), action, *args)
 
     # The caller.
 
@@ -154,11 +161,15 @@ class Simulation:
         self.policy += time.thread_time() - started
         if batches:
             calls = sum(len(batch.calls) for batch in batches)
-            sent = self.caller.serve(
-                self.now, CALLER_ENTRY * len(batches) + CALLER_CALL * calls
+            sent = self.caller.serve(self.now, CALLER_ENTRY * len(batches) + CALLER_CALL * calls)
+            self.at(
+                sent + LINK,
+                self.use,
+                self.server,
+                SERVER_ENTRY * len(batches),
+                self.arrive,
+                batches,
             )
-            put = self.server.serve(sent + LINK, SERVER_ENTRY * len(batches))
-            self.at(put, self.arrive, batches)
             self.known_leases = len(self.leases)
         self.ask()
 
@@ -174,7 +185,9 @@ class Simulation:
             leases=self.known_leases,
             threads=self.known_leases,
         )
-        for _ in range(self.wake_ups.to_send(wanted=wanted, leases=self.known_leases, now=self.now)):
+        for _ in range(
+            self.wake_ups.to_send(wanted=wanted, leases=self.known_leases, now=self.now)
+        ):
             self.wakes += 1
             published = self.waker.serve(self.now, CALLER_WAKE)
             self.at(published + LINK, self.wake)
@@ -256,8 +269,8 @@ class Lease:
         simulation = self._simulation
         call = self._taken.popleft()
         duration = simulation.durations[call.number]
-        if duration > RETURN_AFTER and self._taken:
-            simulation.at(simulation.now + RETURN_AFTER, self.give_back)
+        if duration > RETURN_AFTER:
+            simulation.at(simulation.now + RETURN_AFTER, self.look, call)
         simulation.at(simulation.now + duration, self.finish, call, duration)
 
     def finish(self, call: PendingCall, duration: float) -> None:
@@ -275,26 +288,33 @@ class Lease:
             self.reply([])
         self.start()
 
-    def give_back(self) -> None:
-        """Return what did not start within some milliseconds."""
+    def look(self, call: PendingCall) -> None:
+        """As the lease's keeper: tell that a call runs, and return what it holds up."""
+        simulation = self._simulation
         returned = list(self._taken)
         self._taken.clear()
+        self._send(CALLER_REPLY, simulation.window.start, call.number)
         if returned:
             self.reply(returned)
 
     def reply(self, returned: list[PendingCall]) -> None:
         simulation = self._simulation
         ended, self._ended = self._ended, []
-        passed = simulation.server.serve(simulation.now + LINK, SERVER_REPLY)
-        simulation.at(passed + LINK, self._come_back, ended, returned)
-
-    def _come_back(self, ended: list[PendingCall], returned: list[PendingCall]) -> None:
-        simulation = self._simulation
         cost = CALLER_REPLY * (len(ended) + len(returned))
-        simulation.at(
-            simulation.caller.serve(simulation.now, cost),
-            simulation.settle, self, ended, returned,
-        )  # fmt: skip
+        self._send(cost, simulation.settle, self, ended, returned)
+
+    def _send(self, cost: float, action: Callable[..., object], *args: Any) -> None:
+        """Send something to the caller, by way of the server."""
+        simulation = self._simulation
+
+        def collect() -> None:
+            simulation.use(simulation.caller, cost, action, *args)
+
+        def pass_on() -> None:
+            passed = simulation.server.serve(simulation.now, SERVER_REPLY)
+            simulation.at(passed + LINK, collect)
+
+        simulation.at(simulation.now + LINK, pass_on)
 
 
 def main() -> None:

@@ -455,6 +455,8 @@ class WindowMachine(RuleBasedStateMachine):
         counts = self.window.counts()
         assert (counts.waiting, counts.sent) == (len(self.waiting), len(self.sent))
         assert set(self.window.entries()) == set(self.sent.values())
+        short = [number for number in self.sent if self.calls[number].flags & CallFlag.SHORT]
+        assert self.window._short_count == len(short)
         places = {
             CallState.WAITING: self.waiting,
             CallState.SENT: self.sent,

@@ -13,7 +13,7 @@ from distexec.scheduling.batching import (
     entries_to_take,
     is_short,
 )
-from distexec.scheduling.demand import slots_worth_having, wake_ups_to_send
+from distexec.scheduling.demand import WakeUps, slots_worth_having
 from distexec.scheduling.run_times import MOST_FUNCTIONS, RunTime, RunTimes
 from distexec.wire.records import Sharing
 
@@ -194,14 +194,50 @@ def test_calls_that_compute_get_a_slot_each(demand: dict[str, object]) -> None:
     assert wanted == min(demand["outstanding"], demand["limit"])  # type: ignore[type-var]
 
 
-@given(COUNTS, COUNTS, COUNTS)
-def test_wake_ups_fill_what_is_missing(wanted: int, leases: int, under_way: int) -> None:
+@given(COUNTS, COUNTS)
+def test_wake_ups_fill_what_is_missing(wanted: int, leases: int) -> None:
     """Each is a Celery message: none too many, and none for what is on its way."""
-    count = wake_ups_to_send(wanted=wanted, leases=leases, under_way=under_way)
+    wake_ups = WakeUps(0.5)
 
-    assert count >= 0
-    assert leases + under_way + count >= wanted
-    assert count == 0 or leases + under_way + count == wanted
+    first = wake_ups.to_send(wanted=wanted, leases=leases, now=10.0)
+    again = wake_ups.to_send(wanted=wanted, leases=leases, now=10.4)
+
+    assert first == max(0, wanted - leases)
+    assert again == 0
+
+
+def test_wake_ups_that_are_being_answered_are_not_repeated() -> None:
+    """Ten thousand slots take seconds to come: repeated by the clock, half were woken twice."""
+    wake_ups = WakeUps(0.5)
+
+    sent = [
+        wake_ups.to_send(wanted=10_000, leases=min(1000 * step, 10_000), now=0.4 * step)
+        for step in range(15)
+    ]
+
+    assert sent == [10_000] + 14 * [0]
+
+
+def test_lost_wake_ups_are_repeated() -> None:
+    """The broker may lose one; and slots that come and go are no answer to it."""
+    wake_ups = WakeUps(0.5)
+    wake_ups.to_send(wanted=4, leases=0, now=0.0)
+
+    sent = [
+        wake_ups.to_send(wanted=4, leases=leases, now=now)
+        for leases, now in ((3, 0.3), (2, 0.5), (3, 0.7), (3, 0.9))
+    ]
+
+    assert sent == [0, 0, 0, 1]
+
+
+def test_a_lease_that_left_is_replaced_at_once() -> None:
+    """All wake-ups were answered, so none is under way."""
+    wake_ups = WakeUps(0.5)
+    wake_ups.to_send(wanted=2, leases=0, now=0.0)
+    wake_ups.to_send(wanted=2, leases=2, now=0.1)
+
+    assert wake_ups.to_send(wanted=2, leases=1, now=0.2) == 1
 
 
 # Run times ------------------------------------------------------------------------------------

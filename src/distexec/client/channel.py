@@ -15,6 +15,7 @@ from distexec.client.handle import Handle
 from distexec.client.room import Room
 from distexec.client.window import Window
 from distexec.errors import ClusterError, PayloadTooLarge
+from distexec.scheduling.demand import WakeUps
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.payload import size_of
 from distexec.wire.records import ExecutorSpec, Sharing
@@ -84,9 +85,9 @@ class Channel:
         self.functions: OrderedDict[bytes, None] = OrderedDict()
         #: Slots that serve the executor, and calls that they may run together, when last seen.
         self.leases = self.threads = 0
-        #: What each queue was last asked for, and when it was last woken.
+        #: What each queue was last asked for, and the wake-ups for it.
         self.asked: dict[str, int] = {}
-        self.woken: dict[str, tuple[float, int]] = {}
+        self.wake_ups: dict[str, WakeUps] = {}
         self.warned = False
         #: Leases whose process was gone at the last look.
         self.missed: set[str] = set()

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from distexec.client.calls import Batch
 from distexec.client.channel import MOST_FUNCTIONS, Channel, Outgoing
 from distexec.errors import ClusterError
-from distexec.scheduling.demand import slots_worth_having, wake_ups_to_send
+from distexec.scheduling.demand import WakeUps, slots_worth_having
 from distexec.store.port import Held, SessionUnknown
 from distexec.wire import places
 from distexec.wire.codec import encode_calls
@@ -219,13 +219,15 @@ class Dispatcher:
         """
         cluster, ref = self._session.cluster, channel.ref
         now = time.monotonic()
-        oldest = channel.window.oldest_unstarted()
+        cpu_share = channel.window.cpu_share
+        # Looked up only where it counts: thousands of running calls may stand before it.
+        oldest = channel.window.oldest_unstarted() if cpu_share is None else None
         wanted = slots_worth_having(
             outstanding=channel.window.outstanding,
             limit=channel.spec.limit,
             sharing=channel.sharing,
             alone=channel.window.alone,
-            cpu_share=channel.window.cpu_share,
+            cpu_share=cpu_share,
             oldest_wait=0.0 if oldest is None else now - oldest,
             slots=cluster.slots(queue),
             leases=channel.leases,
@@ -248,12 +250,12 @@ class Dispatcher:
             self._session.store.ask(queue, ref, frame)
             channel.asked[queue] = wanted
             cluster.grow(wanted)
-        woken_at, woken = channel.woken.get(queue, (0.0, 0))
-        if now - woken_at > self._session.settings.demand_repeat_seconds:
-            woken = 0
-        count = wake_ups_to_send(wanted=wanted, leases=channel.leases, under_way=woken)
+        wake_ups = channel.wake_ups.get(queue)
+        if wake_ups is None:
+            repeat_seconds = self._session.settings.demand_repeat_seconds
+            wake_ups = channel.wake_ups[queue] = WakeUps(repeat_seconds)
+        count = wake_ups.to_send(wanted=wanted, leases=channel.leases, now=now)
         if count:
-            channel.woken[queue] = now, woken + count
             cluster.wake(queue, count)
 
 

@@ -50,6 +50,9 @@ class Window:
         #: Calls waiting and sent that want a process for themselves.
         self._alone_count = 0
         self._sent: dict[int, PendingCall] = {}
+        #: How many of the sent calls are marked as short. Counted as they come and go: there may be
+        #: tens of thousands, and the answer is needed for each call that is sent.
+        self._short_count = 0
         #: Waiting calls that were sent before: the reply to that may still come.
         self._again: dict[int, PendingCall] = {}
         #: Calls in flight by the stream entry that carries them.
@@ -178,6 +181,7 @@ class Window:
         for call in calls:
             call.state, call.entry, call.started = CallState.SENT, entry, False
             call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & _ALONE else added)
+            self._short_count += bool(call.flags & CallFlag.SHORT)
             self._sent[call.number] = call
         self._entries[first.queue, entry] = calls
         return Batch(first.queue, entry, calls)
@@ -212,7 +216,7 @@ class Window:
         if call is None or (failed and call.limits.retry and failed < call.attempt):
             return None
         if call.state is CallState.SENT:
-            del self._sent[number]
+            self._leave_sent(call)
             call.state = CallState.SETTLED
             self._alone_count -= bool(call.limits.flags)
             self._leave_entry(call)
@@ -262,9 +266,7 @@ class Window:
 
     def _short_in_flight(self, most: int) -> bool:
         """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""
-        return len(self._sent) > most or any(
-            call.flags & CallFlag.SHORT for call in self._sent.values()
-        )
+        return len(self._sent) > most or self._short_count > 0
 
     def start(self, number: int) -> PendingCall | None:
         """Note that a call runs."""
@@ -327,7 +329,8 @@ class Window:
             calls: list[PendingCall] = []
             for key in entries:
                 for call in self._entries.pop(key, ()):
-                    if self._sent.pop(call.number, None) is not None:
+                    if call.number in self._sent:
+                        self._leave_sent(call)
                         calls.append(call)
             self._wait_again(calls)
             return calls
@@ -348,7 +351,7 @@ class Window:
             call = self._sent.get(number)
             if call is None or entry not in (call.entry, None):
                 return None
-            del self._sent[number]
+            self._leave_sent(call)
             self._leave_entry(call)
             self._wait_again([call])
             return call
@@ -368,7 +371,7 @@ class Window:
             self._sent.clear()
             self._waiting.clear()
             self._resting.clear()
-            self._waiting_count = self._alone_count = 0
+            self._waiting_count = self._alone_count = self._short_count = 0
             self._entries.clear()
             self._again.clear()
             for call in calls:
@@ -416,6 +419,10 @@ class Window:
             return False
         call.state = state
         return True
+
+    def _leave_sent(self, call: PendingCall) -> None:
+        del self._sent[call.number]
+        self._short_count -= bool(call.flags & CallFlag.SHORT)
 
     def _leave_entry(self, call: PendingCall) -> None:
         key = call.queue, call.entry

@@ -47,6 +47,32 @@ def slots_worth_having(
     return wanted
 
 
-def wake_ups_to_send(*, wanted: int, leases: int, under_way: int) -> int:
-    """How many slots to wake: those wanted, less the leases, less the wake-ups not answered yet."""
-    return max(0, wanted - leases - under_way)
+class WakeUps:
+    """The wake-ups for one executor's calls of one queue: how many to send, and when again.
+
+    Publishing and answering ten thousand takes seconds. So they are repeated once nobody has
+    answered for a while, and not a while after they were sent: benchmarks/simulate.py.
+
+    Args:
+        repeat_seconds: Without another lease for so long, what is missing counts as lost.
+    """
+
+    def __init__(self, repeat_seconds: float) -> None:
+        self._repeat_seconds = repeat_seconds
+        #: Leases there will be when all wake-ups are answered; 0 if none is under way.
+        self._expected = 0
+        #: Most leases seen meanwhile, and when the last of them came.
+        self._most = 0
+        self._answered_at = 0.0
+
+    def to_send(self, *, wanted: int, leases: int, now: float) -> int:
+        """How many slots to wake: those wanted, less the leases, less the wake-ups under way."""
+        if leases > self._most:
+            self._most, self._answered_at = leases, now
+        if leases >= self._expected or now - self._answered_at > self._repeat_seconds:
+            self._expected = 0
+        missing = wanted - max(leases, self._expected)
+        if missing <= 0:
+            return 0
+        self._expected, self._most, self._answered_at = wanted, leases, now
+        return missing
