@@ -229,7 +229,7 @@ class Session:
             return
         channel.leases = max(0, channel.leases - 1)
         # Its wake-up was answered: the next one is not under way.
-        channel.woken.clear()
+        channel.wake_ups.clear()
         if channel.spec.limit == 1:
             # What it held must not be overtaken by what nobody took.
             self.recall(channel, channel.window.entries())
