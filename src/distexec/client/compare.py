@@ -46,7 +46,7 @@ def _memcmp() -> Any:
     if _found is None:
         try:
             _found = _find_memcmp()
-        except (ImportError, AttributeError, OSError):
+        except (ImportError, AttributeError, OSError, TypeError):  # The last on Windows.
             _found = False
     return _found or None
 
