@@ -109,5 +109,6 @@ def _report_at_exit(inspector: Inspector) -> None:
 def _is_ours() -> bool:
     """Whether this process runs a command of distexec: a node, the tools."""
     command = sys.orig_argv
-    module = command[command.index("-m") + 1 :][:1] if "-m" in command else []
-    return module[:1] != [] and module[0].partition(".")[0] == "distexec"
+    module = [*command[command.index("-m") + 1 :], ""] if "-m" in command else [""]
+    script = os.path.basename(sys.argv[0]) if sys.argv else ""
+    return module[0].partition(".")[0] == "distexec" or script == "distexec"
