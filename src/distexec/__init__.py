@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from distexec.client.statistics import Statistics
     from distexec.engine.local import LocalCluster
     from distexec.errors import (
+        CallKilled,
         CallTimeout,
         CallUnpickleError,
         ClusterError,
@@ -75,6 +76,7 @@ _HOMES = {
     "Progress": "distexec.worker.progress",
     "report_progress": "distexec.worker.progress",
     "as_completed": "distexec.progress",
+    "CallKilled": "distexec.errors",
     "CallTimeout": "distexec.errors",
     "CallUnpickleError": "distexec.errors",
     "ClusterError": "distexec.errors",
@@ -112,6 +114,7 @@ __all__ = [
     "as_completed",
     "wait",
     # Ours.
+    "CallKilled",
     "CallTimeout",
     "CallUnpickleError",
     "ClusterError",

@@ -19,6 +19,7 @@
     ├── ValueLost                            (also LookupError) a large value is gone for good
     ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
     ├── CallTimeout                          (also TimeoutError) the call outlasted its time limit
+    ├── CallKilled                           (also CancelledError) its caller stopped it
     ├── Reject                               raised by a call that must not be retried
     └── InitializerFailed                    (also BrokenProcessPool and BrokenThreadPool)
 
@@ -27,6 +28,7 @@ Each survives pickling: its ``args`` are the arguments of its constructor.
 
 import pickle
 import queue
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
 
@@ -164,6 +166,20 @@ class CallTimeout(DistexecError, TimeoutError):
 
     def __str__(self) -> str:
         return f"the call ran longer than its timeout of {self.seconds:g} s: {self.where}"
+
+
+class CallKilled(DistexecError, CancelledError):
+    """The call was stopped by `Future.kill` while it ran, with its process."""
+
+    def __init__(self, call: str = "", where: str = "") -> None:
+        super().__init__(call, where)
+        #: Name of the function that was called.
+        self.call = call
+        #: Node and process.
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.call} was killed by its caller: {self.where}"
 
 
 class Reject(DistexecError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import distexec
 from properties import calls
+from ring.deeds import backtrack
 
 #: Lets the twin's stuck calls go, which run in the process of the tests.
 release = threading.Event()
@@ -142,3 +143,28 @@ def die_then_fail_then_return(ledger: str) -> int:
     if current.attempt == 2:
         raise ConnectionError("once")
     return current.attempt
+
+
+# Calls that are stopped -----------------------------------------------------------------------
+
+
+def note_and_spin(ledger: str) -> None:
+    calls.note(ledger, os.getpid())
+    spin()
+
+
+def note_and_backtrack(ledger: str) -> None:
+    """Hold the interpreter's lock, so that only the end of the process stops it."""
+    calls.note(ledger, os.getpid())
+    backtrack(70)
+
+
+def note_and_nap(ledger: str) -> None:
+    calls.note(ledger, os.getpid())
+    nap()
+
+
+def note_number(ledger: str, number: int) -> int:
+    calls.note(ledger, f"{number} {os.getpid()}")
+    time.sleep(0.01)
+    return number

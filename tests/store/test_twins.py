@@ -136,6 +136,17 @@ class Twins(RuleBasedStateMachine):
         assert {entry for _, entry in held} == self.held.pop(lease[0], set())
 
     @precondition(lambda self: not self.closed)
+    @rule(queue=QUEUES, number=st.integers(1, 30))
+    def condemn(self, queue: str, number: int) -> None:
+        found = [ring.caller.condemn(ring.ref, queue, number) for ring in self.twins]
+        name = self.both(*(record and (record.lease, record.node) for record in found))
+        if name is None:
+            return
+        assert number in self.held[name[0]]
+        held = self.both(*(sorted(r.caller.bury(r.ref, name[0])) for r in self.twins))
+        assert {entry for _, entry in held} == self.held.pop(name[0])
+
+    @precondition(lambda self: not self.closed)
     @rule(digest=DIGESTS, data=st.binary(min_size=1, max_size=3))
     def put_function(self, digest: bytes, data: bytes) -> None:
         self.both(*(r.caller.put(r.ref, "a", [], [(digest, data)]) for r in self.twins))

@@ -279,6 +279,10 @@ class Channel:
         self.session.dispatcher.notify()
         return True
 
+    def kill(self, call: PendingCall) -> bool:
+        """Stop *call*, with its process if it runs; True only if it will not deliver."""
+        return self.session.losses.kill(self, call)
+
     def cancel_unstarted(self) -> None:
         """Cancel every call that would not run by now: all but as many as may run together.
 

@@ -168,7 +168,7 @@ class Collector:
             lost = json.loads(bytes(reply.payload))
             channel = session.channel(lost["executor"])
             if channel is not None:
-                session.bury(
+                session.losses.bury(
                     channel,
                     lost["lease"],
                     lost["story"],
@@ -221,7 +221,9 @@ class Collector:
             except (BlobMissing, FrameRejected) as error:
                 if isinstance(error, FrameRejected):
                     session.refusals.note("A stored result", error)
-                session.run_again(channel, number, f"{type(error).__name__} {result.name.hex()}")
+                session.losses.run_again(
+                    channel, number, f"{type(error).__name__} {result.name.hex()}"
+                )
                 break
             except ClusterError as error:
                 session.lost_server(error)

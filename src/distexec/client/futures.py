@@ -16,6 +16,7 @@ from concurrent.futures._base import (
 from typing import Any, Generic, Protocol, TypeVar
 
 from distexec.client.calls import PendingCall
+from distexec.errors import CallKilled
 from distexec.worker.progress import Progress
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ class Revoker(Protocol):
 
     def revoke(self, call: PendingCall) -> bool:
         """True only if the call will never run."""
+        ...
+
+    def kill(self, call: PendingCall) -> bool:
+        """Stop it, also if it runs; true only if it will not deliver."""
         ...
 
 
@@ -155,6 +160,25 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._detach()
             self._notify_cancelled()
         return True
+
+    def kill(self) -> bool:
+        """Stop the call: cancel it, or end the process that runs it.
+
+        The future is cancelled then, or its exception is `CallKilled`. Other calls that share the
+        process, on threads, run again elsewhere. In the in-memory cluster and in a node's pool of
+        threads, only the waiting for it ends: Python code is interrupted, and anything else goes
+        on, unheard.
+
+        Returns:
+            True only if the call will not deliver. False if it has ended, or is about to.
+        """
+        call, revoker = self._call, self._revoker
+        if not self.done() and call is not None and revoker is not None:
+            if self._pid == os.getpid() and revoker.kill(call):
+                return True
+        elif not self.done():
+            return self.cancel()
+        return self.cancelled() or isinstance(self._exception, CallKilled)
 
     def _notify_cancelled(self) -> None:
         """Tell `wait` and `as_completed`: no worker will come across this future to do so."""

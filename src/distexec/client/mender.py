@@ -113,7 +113,10 @@ class Mender:
         for doubt in doubts:
             if session.store.has_collected(doubt.mark):
                 lost = [(doubt.queue, entry) for entry in doubt.entries]
-                if calls := doubt.channel.window.take_back(lost):
+                with doubt.channel.window.held():
+                    calls = doubt.channel.window.take_back(lost)
+                    session.losses.fail_uncertain(doubt.channel, calls, "the server lost it")
+                if calls:
                     logger.warning("%d calls are sent again: the server lost them", len(calls))
                     session.dispatch(doubt.channel, at_once=False)
             else:

@@ -10,29 +10,27 @@ import time
 from collections.abc import Callable, Iterable
 
 from distexec.client.callbacks import CallbackRunner
-from distexec.client.calls import PendingCall
+from distexec.client.calls import CallState, PendingCall
 from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
 from distexec.client.collector import Collector
 from distexec.client.depot import Depot
 from distexec.client.dispatcher import Dispatcher
+from distexec.client.losses import Losses
 from distexec.client.mender import Mender
 from distexec.client.nodes import Node
-from distexec.client.outcomes import conclude, settle
+from distexec.client.outcomes import settle
 from distexec.client.warden import Warden
-from distexec.errors import CallTimeout, ClusterError, ValueLost, WorkerLost
+from distexec.errors import ClusterError, ValueLost, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
 from distexec.wire import places
 from distexec.wire.compression import Codec, best
-from distexec.wire.records import CallFlag, ExecutorSpec
+from distexec.wire.records import ExecutorSpec
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction
 from distexec.wire.values import pack_result
 
 logger = logging.getLogger(__name__)
-
-#: Executions of a call that may end with their worker, before the call is given up.
-MOST_ATTEMPTS = 3
 
 
 class Session:
@@ -63,6 +61,7 @@ class Session:
         self._clock_offset = 0.0
         self._executors = itertools.count(1)
         self._closed = False
+        self.losses = Losses(self)
         self.mender = Mender(self)
         self.warden = Warden(self)
         self.dispatcher = Dispatcher(self, self.warden.look_after)
@@ -206,79 +205,10 @@ class Session:
                     continue
                 channel.window.take_back((queue, entry) for entry in recalled)
 
-    def bury(
-        self,
-        channel: Channel,
-        lease: str,
-        story: str,
-        *,
-        is_charged: bool = True,
-        overdue: int | None = None,
-    ) -> None:
-        """Send again what a dead lease held: what it ran is charged, and all of it runs alone.
-
-        Args:
-            is_charged: The lease died, and any call may be to blame; not if its node was told to
-                end.
-            overdue: Number of the call whose time was over, if the process was ended for that.
-        """
-        try:
-            held = self.store.bury(channel.ref, lease)
-        except (ClusterError, SessionUnknown) as error:
-            self.lost_server(error)
-            return
-        channel.leases = max(0, channel.leases - 1)
-        # Its wake-up was answered: the next one is not under way.
-        channel.wake_ups.clear()
-        if channel.spec.limit == 1:
-            # What it held must not be overtaken by what nobody took.
-            self.recall(channel, channel.window.entries())
-        channel.window.note_taking(lease, many=False)
-        # Held until all is written down: no call may leave without its mark.
-        with channel.window.held():
-            calls = channel.window.take_back(held)
-            if calls:
-                logger.info("Lease %s was lost with %d calls: %s", lease, len(calls), story)
-            for call in calls:
-                if call.number == overdue:
-                    self._time_out(channel, call, story)
-                    continue
-                if not is_charged:
-                    continue
-                call.flags |= CallFlag.SUSPECT
-                if call.started:
-                    self._charge(channel, call, story)
-        self.dispatch(channel, at_once=False)
-
-    def run_again(self, channel: Channel, number: int, why: str) -> None:
-        """Send a call again whose result cannot be fetched any more."""
-        with channel.window.held():
-            call = channel.window.give_back(number, None)
-            story = f"it ended, and its result was lost: {why}"
-            if call is not None and not call.limits.at_most_once:
-                self._charge(channel, call, story)
-            elif call is not None and channel.window.remove(call):
-                self.fail(channel, call, WorkerLost(call.label, (*call.stories, story)))
-        self.dispatch(channel, at_once=False)
-
     def resend_value(self, channel: Channel, call: PendingCall, name: bytes) -> None:
         """Send a value again that a node did not find, or fail the call that needs it."""
         if not self.depot.miss(name) and channel.window.remove(call):
             self.fail(channel, call, ValueLost(call.label, name.hex()))
-
-    def _charge(self, channel: Channel, call: PendingCall, story: str) -> None:
-        """Count an attempt that ended with its worker; give the call up after too many."""
-        call.lost += 1
-        if call.lost < MOST_ATTEMPTS:
-            call.next_attempt(story)
-            channel.counters.retried += 1
-        elif channel.window.remove(call):
-            self.fail(channel, call, WorkerLost(call.label, (*call.stories, story)))
-
-    def _time_out(self, channel: Channel, call: PendingCall, story: str) -> None:
-        """End an attempt that could only be stopped with its process."""
-        if channel.window.remove(call):
-            channel.settled(conclude(channel, call, CallTimeout(call.limits.timeout, story)))
 
     def fail(self, channel: Channel, call: PendingCall, error: BaseException) -> None:
         """Settle a call, which has left its window, with *error*."""
@@ -297,20 +227,20 @@ class Session:
         for lease in self.store.leases(channel.ref):
             pids.setdefault(lease.node, []).append(lease.pid)
         for node, children in pids.items():
-            order = {
-                "do": "kill",
-                "pids": children,
-                "signal": signal_name,
-                "at": self.store.beat([]),
-            }
-            frame = self.seal.seal(
-                Direction.CONTROL, places.command(node), json.dumps(order).encode()
-            )
-            self.store.command(node, frame)
+            self.order(node, do="kill", pids=children, signal=signal_name)
         error = WorkerLost(
             "every call of the executor", ("its workers were ended by the program itself",)
         )
         self.fail_all(channel, error)
+
+    def order(self, node: str, **command: object) -> None:
+        """Give *node* a signed command.
+
+        Raises:
+            ClusterError: The server does not answer.
+        """
+        body = json.dumps({**command, "at": self.store.beat([])}).encode()
+        self.store.command(node, self.seal.seal(Direction.CONTROL, places.command(node), body))
 
     def give_up(self, error: Exception) -> None:
         """Fail every call: the session came across something that it does not understand."""
@@ -371,6 +301,9 @@ class Session:
             channel.asked.clear()
             channel.leases = 0
             self.put_spec(channel)
-            again = len(channel.window.take_back(channel.window.entries()))
+            with channel.window.held():
+                calls = channel.window.take_back(channel.window.entries())
+                self.losses.fail_uncertain(channel, calls, "the server lost what it knew of it")
+        again = sum(call.state is CallState.WAITING for call in calls)
         self.dispatch(channel, at_once=False)
         return again

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from distexec.client.channel import Channel
+from distexec.client.losses import HEARING_SECONDS
 from distexec.client.mender import RETRY_SECONDS
 from distexec.client.nodes import Node, read_node
 from distexec.errors import ClusterError, ClusterMismatch
@@ -56,6 +57,8 @@ class Warden:
         if session.close_retired():
             return session.settings.beat_seconds
         pause = min(self._help_nested(now), self._wake_rested(now))
+        if session.losses.look():
+            pause = min(pause, HEARING_SECONDS)
         if self.callbacks_waiting:
             self.callbacks_waiting = session.callbacks.help_if_stuck()
             pause = min(pause, CALLBACK_LOOK_SECONDS)
@@ -137,7 +140,7 @@ class Warden:
             else:
                 continue
             if (lease.node and node is None) or lease.lease in missed:
-                self._session.bury(channel, lease.lease, story)
+                self._session.losses.bury_unheard(channel, lease.lease, story)
             else:
                 channel.missed.add(lease.lease)
 

@@ -80,6 +80,8 @@ class Heart:
         self._born: deque[Child] = deque()
         self._children: dict[int, tuple[Child, int | None]] = {}
         self._dead: deque[Child] = deque(maxlen=1000)
+        #: Processes to kill, each with the lease that it must be serving.
+        self._condemned: deque[tuple[int, str]] = deque(maxlen=1000)
         #: By process, the call that outlasted its time limit.
         self._overdue: dict[int, int] = {}
         self._wake_reader, self._wake_writer = os.pipe()
@@ -127,6 +129,11 @@ class Heart:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
 
+    def kill_holder(self, pid: int, lease: str) -> None:
+        """Kill the child *pid* if it still serves *lease*."""
+        self._condemned.append((pid, lease))
+        self.beat_now()
+
     def stop(self) -> None:
         """Remove the node's record and end the thread."""
         self._stopping = True
@@ -155,6 +162,8 @@ class Heart:
             if time.monotonic() >= self._kill_at:
                 self._kill_children()
             self._end_overdue()
+            if self._condemned:
+                self._attempt(self._kill_condemned, store)
             self._wait()
         with contextlib.suppress(Exception):  # What cannot be said or removed expires.
             self._evicted.update(self._children)
@@ -291,6 +300,13 @@ class Heart:
         folder = shared_folder(self._membership.endpoint)
         if folder is not None:
             sweep(folder, settings.key_expiry_seconds)
+
+    def _kill_condemned(self, store: NodeStore) -> None:
+        while self._condemned:
+            pid, lease = self._condemned[0]
+            if any(lease == held for _, held in store.leases_of(self._name, pid)):
+                self.signal_children([pid], signal.SIGKILL)
+            self._condemned.popleft()
 
     def _kill_children(self) -> None:
         self._kill_at = float("inf")

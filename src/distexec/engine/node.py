@@ -184,6 +184,8 @@ class Node(bootsteps.StartStopStep):
                 self._in_main_thread(self._settle_size)
             case {"do": "drain"}:
                 self.drain()
+            case {"do": "kill", "pids": [int(pid)], "signal": "KILL", "lease": str(lease)}:
+                self._heart.kill_holder(pid, lease)
             case {"do": "kill", "pids": [*pids], "signal": "TERM" | "KILL" as name}:
                 self._heart.signal_children(pids, signal.Signals[f"SIG{name}"])
             case _:

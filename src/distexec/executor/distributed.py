@@ -236,6 +236,26 @@ class DistributedExecutor(Viewable):
         if wait:
             channel.join()
 
+    def terminate_workers(self) -> None:
+        """End the processes that serve this executor, by SIGTERM, and shut it down.
+
+        Calls that are not settled fail with `WorkerLost`, which is a `BrokenProcessPool`.
+        """
+        self._end_workers("TERM")
+
+    def kill_workers(self) -> None:
+        """End the processes that serve this executor, by SIGKILL, and shut it down.
+
+        Calls that are not settled fail with `WorkerLost`, which is a `BrokenProcessPool`.
+        """
+        self._end_workers("KILL")
+
+    def _end_workers(self, signal_name: str) -> None:
+        channel = self._channel
+        if channel is not None and self._pid == os.getpid():
+            channel.session.end_workers(channel, signal_name)
+        self.shutdown(wait=False, cancel_futures=True)
+
     def statistics(self) -> Statistics:
         """Counts and times of this executor's calls, as a frozen record."""
         return statistics_of(self._channel)

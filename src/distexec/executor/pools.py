@@ -55,23 +55,3 @@ class ProcessPoolExecutor(DistributedExecutor):
             threads=False,
             **distributed,
         )
-
-    def terminate_workers(self) -> None:
-        """End the processes that serve this executor, by SIGTERM, and shut it down.
-
-        Calls that are not settled fail with `BrokenProcessPool`.
-        """
-        self._end_workers("TERM")
-
-    def kill_workers(self) -> None:
-        """End the processes that serve this executor, by SIGKILL, and shut it down.
-
-        Calls that are not settled fail with `BrokenProcessPool`.
-        """
-        self._end_workers("KILL")
-
-    def _end_workers(self, signal_name: str) -> None:
-        channel = self._channel
-        if channel is not None and self._pid == os.getpid():
-            channel.session.end_workers(channel, signal_name)
-        self.shutdown(wait=False, cancel_futures=True)

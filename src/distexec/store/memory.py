@@ -227,6 +227,16 @@ class MemoryCallerStore:
             self._server.changed.notify_all()
             return held
 
+    def condemn(self, ref: ExecutorRef, queue: str, entry: int) -> LeaseRecord | None:
+        with self._server.changed:
+            executor = self._executor(ref)
+            lease = executor.stream(queue).holders.get(entry)
+            if lease is None:
+                return None
+            record = executor.leases.pop(lease, None)
+            self._server.changed.notify_all()
+            return record or LeaseRecord(lease, "", 0, 0, queue, 0.0)
+
     def nodes(self) -> list[NodeStatus]:
         with self._server.changed:
             return list(self._server.nodes.values())

@@ -178,6 +178,16 @@ class CallerStore(Protocol):
         """
         ...
 
+    def condemn(self, ref: ExecutorRef, queue: str, entry: int) -> LeaseRecord | None:
+        """End the lease that holds *entry*: nothing it says is heard from now on.
+
+        What it held stays until it is buried.
+
+        Returns:
+            The lease; ``None`` if none holds the entry.
+        """
+        ...
+
     def nodes(self) -> list[NodeStatus]:
         """Return the nodes that beat.
 

@@ -288,6 +288,16 @@ class RedisCallerStore:
             if entry.endswith(b"-0")  # The others are nobody's calls.
         ]
 
+    def condemn(self, ref: ExecutorRef, queue: str, entry: int) -> LeaseRecord | None:
+        place = [keys.leases(ref), keys.calls(ref, queue)]
+        answer = self._link.call(*script("condemn").call(place, f"{entry}-0"))
+        if not answer:
+            return None
+        lease, record = answer
+        if not record:
+            return LeaseRecord(lease.decode(), "", 0, 0, queue, 0.0)
+        return _read_lease(lease, record)
+
     def nodes(self) -> list[NodeStatus]:
         names = [_text(name) for name in self._link.call("SMEMBERS", keys.NODE_NAMES)]
         names = [name for name in names if name.isprintable()]

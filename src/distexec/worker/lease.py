@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from distexec.errors import DistexecError
+from distexec.errors import CallKilled, DistexecError
 from distexec.scheduling.batching import COMPUTING_SHARE
 from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
@@ -45,7 +45,7 @@ from distexec.worker.blobs import LeaseBlobs
 from distexec.worker.contact import PASSING, Contact
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Hands, Running, Taken
 from distexec.worker.keeper import Keeper
-from distexec.worker.limit import GRACE_SECONDS, TimeLimit, Watchdog
+from distexec.worker.limit import GRACE_SECONDS, TimeLimit, Watchdog, raise_in
 from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
 from distexec.worker.run import CpuMeter, Functions, execute, out_of_time, run_call, run_within
@@ -142,6 +142,8 @@ class Lease:
         self._takes_many = False
         self._idle_since = time.monotonic()
         self._calls_run = 0
+        #: Whether what runs for nobody was told to stop.
+        self._is_stopping = False
         #: Why the lease cannot tell its caller how its calls ended, if so.
         self._failure: Exception | None = None
 
@@ -552,8 +554,16 @@ class Lease:
             self._lose()
 
     def _stop_running(self) -> None:
-        """Stop what runs for nobody, where that is possible: with the process."""
-        if self._end_process is not None and self._failure is None:
+        """Stop what runs for nobody: with the process, or else by raising in its threads, once."""
+        if self._failure is not None or self._is_stopping:
+            return
+        self._is_stopping = True
+        if self._end_process is None:
+            with self._changed:
+                for thread in self._hands.running:
+                    raise_in(thread, CallKilled)
+            self._on_stuck()
+        else:
             logger.warning(
                 "Calls of executor %s of session %s are stopped, with their process: their caller "
                 "is gone, or has given them to others",

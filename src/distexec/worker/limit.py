@@ -86,7 +86,7 @@ class TimeLimit:
         if self._by_signal:
             signal.signal(signal.SIGALRM, self._previous or signal.SIG_DFL)
         elif self.expired:
-            _raise_in(threading.get_ident(), None)
+            raise_in(threading.get_ident(), None)
 
     def look(self, now: float) -> float:
         """Interrupt the call if its time is over. Called by another thread.
@@ -108,14 +108,14 @@ class TimeLimit:
             if self._by_signal:
                 signal.pthread_kill(self._thread, signal.SIGALRM)
             else:
-                _raise_in(self._thread, TimeoutError)
+                raise_in(self._thread, TimeoutError)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_inside:
             raise self.error
 
 
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+def raise_in(thread: int, kind: type[BaseException] | None) -> None:
     """Raise *kind* in *thread* with its next instruction; ``None`` takes that back."""
     import ctypes
 
