@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         DistexecError,
         FrameRejected,
         InitializerFailed,
+        LetterGone,
         ModuleMissing,
         NotPicklable,
         PayloadTooLarge,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         ProcessPoolExecutor,
         ThreadPoolExecutor,
     )
+    from distexec.executor.letters import DeadLetter, dead_letters
     from distexec.progress import as_completed
     from distexec.worker.context import CurrentCall, current_call
     from distexec.worker.progress import Progress, report_progress
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "DistributedExecutor": "distexec.executor",
     "ExecutorView": "distexec.executor",
+    "DeadLetter": "distexec.executor.letters",
+    "dead_letters": "distexec.executor.letters",
     "ThreadPoolExecutor": "distexec.executor",
     "ProcessPoolExecutor": "distexec.executor",
     "Future": "distexec.client.futures",
@@ -86,6 +90,7 @@ _HOMES = {
     "DistexecError": "distexec.errors",
     "FrameRejected": "distexec.errors",
     "InitializerFailed": "distexec.errors",
+    "LetterGone": "distexec.errors",
     "ModuleMissing": "distexec.errors",
     "NotPicklable": "distexec.errors",
     "PayloadTooLarge": "distexec.errors",
@@ -124,11 +129,13 @@ __all__ = [
     "CurrentCall",
     "DistexecError",
     "DistributedExecutor",
+    "DeadLetter",
     "ExecutorView",
     "FrameRejected",
     "Handle",
     "InitializerFailed",
     "LocalCluster",
+    "LetterGone",
     "ModuleMissing",
     "NotPicklable",
     "PayloadTooLarge",
@@ -142,6 +149,7 @@ __all__ = [
     "WindowFull",
     "WorkerLost",
     "current_call",
+    "dead_letters",
     "report_progress",
     "__version__",
 ]

@@ -17,6 +17,7 @@
     ├── ResultUnpickleError                  (also BrokenProcessPool) failed in the caller
     ├── ModuleMissing                        (also ModuleNotFoundError) names node and module
     ├── ValueLost                            (also LookupError) a large value is gone for good
+    ├── LetterGone                           (also LookupError) the dead letter is not there
     ├── WorkerLost                           (also BrokenProcessPool) the call's worker died
     ├── CallTimeout                          (also TimeoutError) the call outlasted its time limit
     ├── CallKilled                           (also CancelledError) its caller stopped it
@@ -152,6 +153,18 @@ class WorkerLost(DistexecError, BrokenProcessPool):
     def __str__(self) -> str:
         story = "".join(f"\n  attempt {n}: {line}" for n, line in enumerate(self.attempts, start=1))
         return f"the worker process running {self.call} was lost{story}"
+
+
+class LetterGone(DistexecError, LookupError):
+    """The dead letter was dropped, or expired."""
+
+    def __init__(self, letter: str) -> None:
+        super().__init__(letter)
+        #: Its id.
+        self.letter = letter
+
+    def __str__(self) -> str:
+        return f"there is no dead letter {self.letter!r} (any more): see `distexec dead list`"
 
 
 class CallTimeout(DistexecError, TimeoutError):

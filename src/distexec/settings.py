@@ -52,6 +52,10 @@ class Settings:
     unavailable_seconds: float = 120.0
     #: A queue that nobody serves is reported after this time.
     no_worker_warning_seconds: float = 5.0
+    #: Dead letters are kept so long on the server; and so many, of so many bytes together.
+    dead_letter_expiry_seconds: float = 7 * 86400.0
+    most_dead_letters: float = 1000
+    dead_letters_bytes: float = 256 * 2**20
     #: Largest pickled call or result. Redis refuses values above 512 MiB.
     max_payload_bytes: float = 480 * 2**20
 

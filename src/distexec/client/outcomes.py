@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
 from distexec.client.futures import Future
+from distexec.client.letters import keep_letter
 from distexec.scheduling.retries import pause_before_retry
 from distexec.wire.culprit import describe_error
 from distexec.wire.records import Reply
@@ -37,6 +38,7 @@ def conclude(channel: "Channel", call: PendingCall, error: BaseException) -> int
             story = f"{describe_error(error)[:LONGEST_STORY]}; again after {pause:.3g} s"
             if channel.rest(call, time.monotonic() + pause, story):
                 return 0
+    keep_letter(channel, call, error)
     channel.counters.failed += 1
     call.drop_payload()
     return settle(channel, call.future, error=error)

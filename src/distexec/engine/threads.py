@@ -29,7 +29,7 @@ class ThreadsCluster:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.seal = Seal(secrets.token_bytes(32))
-        self._server = MemoryServer()
+        self._server = MemoryServer(settings)
         self._lock = threading.Lock()
         #: Threads that serve, and are waited for at the end.
         self._slots: set[threading.Thread] = set()

@@ -23,6 +23,7 @@ OPTIONS = (
     "backoff",
     "jitter",
     "at_most_once",
+    "dead_letter",
 )
 
 
@@ -36,6 +37,7 @@ def change_limits(
     backoff: float | Sequence[float] | None,
     jitter: float | None,
     at_most_once: bool | None,
+    dead_letter: bool | None,
 ) -> Limits:
     """Return *limits* with those changed that are not ``None``.
 
@@ -47,6 +49,9 @@ def change_limits(
         limits = limits._replace(timeout=_checked_timeout(timeout))
     if at_most_once is not None:
         limits = limits._replace(at_most_once=_checked_flag("at_most_once", at_most_once))
+    if dead_letter is not None:
+        is_kept = _checked_flag("dead_letter", dead_letter)
+        limits = limits._replace(dead_letter="" if is_kept else None)
     changes: dict[str, Any] = {}
     if retries is not None:
         changes["retries"] = _checked_retries(retries)

@@ -39,6 +39,7 @@ class Viewable(Mapper):
         backoff: float | Sequence[float] | None = None,
         jitter: float | None = None,
         at_most_once: bool | None = None,
+        dead_letter: bool | None = None,
         **unknown: object,
     ) -> "ExecutorView":
         """Return a view on this executor whose calls have other options; the rest stays as it is.
@@ -59,6 +60,8 @@ class Viewable(Mapper):
             jitter: Share of a pause, from 0 to 1, by which it is made shorter or longer at random.
             at_most_once: Never start a call again that may have started: when its worker is lost,
                 it fails with `WorkerLost`.
+            dead_letter: Keep a call that is given up on the server, as a dead letter: see
+                `dead_letters`.
 
         Raises:
             TypeError: An option of another type, or one that does not exist.
@@ -81,6 +84,7 @@ class Viewable(Mapper):
                     backoff=backoff,
                     jitter=jitter,
                     at_most_once=at_most_once,
+                    dead_letter=dead_letter,
                 ),
             ),
         )

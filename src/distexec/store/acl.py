@@ -18,7 +18,9 @@ _CALLER: Final = (
     "+hset +hget +hmget +hdel +hlen +hexists +hvals +hgetall +smembers "
     "+xadd +xlen +xdel +xack +xtrim +xread +xrange +xpending +xautoclaim +xclaim "
     "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers "
-    "+lpush +llen +multi +exec +discard"
+    "+lpush +llen +multi +exec +discard "
+    # Dead letters.
+    "+zadd +zrem +zscore +zrevrange +zrangebyscore +hstrlen"
 )
 
 _NODE: Final = (
@@ -50,7 +52,8 @@ def rules(queues: Sequence[str], passwords: dict[str, str]) -> list[str]:
     by_priority = " ".join(f"~{queue}??[369]" for queue in queues)
     nodes = "%R~dx:{nodes}:names %R~dx:{nodes}:*:record %W~dx:{nodes}:*:commands"
     granted = {
-        "caller": f"{_SESSIONS} ~dx:demand:* {nodes} {lists} -@all {_CONNECT} {_SCRIPTS} {_CALLER}",
+        "caller": f"{_SESSIONS} ~dx:demand:* ~dx:{{letters}}:* {nodes} {lists} "
+        f"-@all {_CONNECT} {_SCRIPTS} {_CALLER}",
         "node": f"~dx:* {lists} {by_priority} ~_kombu.binding* ~unacked ~unacked_index "
         f"~unacked_mutex -@all {_CONNECT} {_SCRIPTS} {_NODE}",
         "operator": f"%R~dx:* {lists.replace('~', '%R~')} -@all {_CONNECT} {_OPERATOR}",

@@ -21,6 +21,11 @@ key                                  type    content; lifetime
                                              ``node_expiry_seconds`` after it
 ``dx:{nodes}:NODE:leases``           hash    lease: ``pid SESSION EXECUTOR``; as the record
 ``dx:{nodes}:NODE:commands``         stream  sealed commands; a minute
+``dx:{letters}:times``               zset    dead letter: when it was kept
+``dx:{letters}:notes``               hash    dead letter: what it tells of itself, sealed
+``dx:{letters}:calls``               hash    dead letter: its call, sealed; all three
+                                             ``dead_letter_expiry_seconds`` after the last letter,
+                                             older ones with the next
 ===================================  ======  ===================================================
 
 Keys of a session live ``key_expiry_seconds`` after its last beat, or until it closes. All that one
@@ -34,6 +39,11 @@ GROUP = "leases"
 
 #: The names of all nodes.
 NODE_NAMES = "dx:{nodes}:names"
+
+#: The dead letters of the cluster.
+LETTER_TIMES = "dx:{letters}:times"
+LETTER_NOTES = "dx:{letters}:notes"
+LETTER_CALLS = "dx:{letters}:calls"
 
 
 def session(name: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distexec.settings import Settings
+from distexec.store.memory_letters import MemoryLetterStore
 from distexec.store.port import (
     Damage,
     ExecutorRef,
@@ -58,8 +60,9 @@ class _Session:
 class MemoryServer:
     """What callers, leases and nodes of one process share."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.changed = threading.Condition()
+        self.letters = MemoryLetterStore(settings or Settings())
         self.sessions: dict[str, _Session] = {}
         self.demands: dict[str, dict[ExecutorRef, Frame]] = {}
         self.nodes: dict[str, NodeStatus] = {}
@@ -96,6 +99,7 @@ class MemoryCallerStore:
     blob_folder: Path | None = None
 
     def __init__(self, server: MemoryServer, session: str) -> None:
+        self.letters = server.letters
         self._server = server
         self._name = session
         self._interrupted = False

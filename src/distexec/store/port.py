@@ -76,12 +76,50 @@ class Held(NamedTuple):
     frame: Frame
 
 
+class LetterEntry(NamedTuple):
+    """A dead letter, without its call."""
+
+    letter: str
+    #: The server's clock when it was kept, in seconds.
+    kept_at: float
+    note: Frame
+
+
+class LetterStore(Protocol):
+    """The dead letters of a cluster: bounded in age, number and size; the oldest go first.
+
+    Thread-safe. Every verb raises `distexec.errors.ClusterUnavailable` when the server does not
+    answer, and may then be called again.
+    """
+
+    def keep(self, letter: str, note: Frame, call: Frame) -> None:
+        """Keep a letter; one that is known is replaced, and counts as new."""
+        ...
+
+    def letters(self) -> list[LetterEntry]:
+        """The letters that have not expired, the oldest first."""
+        ...
+
+    def call(self, letter: str) -> Frame | None:
+        """The letter's call; ``None`` if it is not there any more."""
+        ...
+
+    def drop(self, letters: Sequence[str]) -> int:
+        """Remove *letters*; return how many were there."""
+        ...
+
+
 class CallerStore(Protocol):
     """One session's side. Thread-safe; `collect` has a connection of its own.
 
     Every verb raises `distexec.errors.ClusterUnavailable` when the server does not answer, and
     may then be called again: no write happens twice.
     """
+
+    @property
+    def letters(self) -> LetterStore:
+        """The cluster's dead letters."""
+        ...
 
     def open(self) -> float:
         """Make the session known to the server, or known again; return its clock in seconds."""

@@ -24,6 +24,7 @@ from distexec.store.port import (
     ReplyMark,
     SessionUnknown,
 )
+from distexec.store.redis_letters import RedisLetterStore
 
 #: Seconds that a command for a node is kept.
 COMMAND_SECONDS = 60
@@ -72,6 +73,7 @@ class RedisCallerStore:
         #: Blobs that this side has put. Whoever drops them may be another thread.
         self._blobs: set[bytes] = set()
         self._closed = False
+        self.letters = RedisLetterStore(self._link, settings)
 
     def open(self) -> float:
         check_server(self._link, self._where)

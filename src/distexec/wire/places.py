@@ -54,6 +54,16 @@ def node(name: str) -> bytes:
     return f"node|{name}".encode()
 
 
+def letter_note(letter: str) -> bytes:
+    """What a dead letter tells of itself."""
+    return f"letter-note|{letter}".encode()
+
+
+def letter_call(letter: str) -> bytes:
+    """The call of a dead letter."""
+    return f"letter-call|{letter}".encode()
+
+
 def command(name: str) -> bytes:
     """An order to a node."""
     return f"command|{name}".encode()

@@ -158,6 +158,11 @@ class PackedFunction(NamedTuple):
     function_id: bytes
     payload: bytes
 
+    @classmethod
+    def of(cls, payload: bytes) -> "PackedFunction":
+        """The function that *payload* is the pickle of."""
+        return cls(hashlib.blake2b(payload, digest_size=16).digest(), payload)
+
 
 class _Remembered(NamedTuple):
     function: "weakref.ref[Callable[..., Any]]"
@@ -197,7 +202,7 @@ class FunctionPacker:
         snapshot = take_snapshot(function)
         with _explaining(function, culprit.name_function(function)):
             payload = join(pack(function))
-        packed = PackedFunction(hashlib.blake2b(payload, digest_size=16).digest(), payload)
+        packed = PackedFunction.of(payload)
         if snapshot is not None and len(payload) <= LARGEST_REMEMBERED:
             self._remember(function, snapshot, packed)
         return packed
