@@ -43,6 +43,7 @@ class Twins(RuleBasedStateMachine):
         self.redis = RedisWorld(self.endpoint)
         self.twins = [Ring(world) for world in (MemoryWorld(), self.redis)]
         self.lookers = [ring.world.slot() for ring in self.twins]
+        self.twins[1].caller.letters.drop("abc")  # They are the server's, not the session's.
         self.names = itertools.count()
         self.held: dict[str, set[int]] = {}
         self.closed = False
