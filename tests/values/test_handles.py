@@ -13,7 +13,7 @@ import distexec
 from conftest import eventually
 
 from .conftest import files_of
-from .deeds import LARGE, items_of, look, name_of_type, overwrite, pass_on
+from .deeds import LARGE, items_of, load, loaded, look, name_of_type, overwrite, pass_on
 
 
 def test_a_handle_arrives_as_the_value(pool: distexec.DistributedExecutor) -> None:
@@ -61,6 +61,18 @@ def test_a_handle_in_a_function_stays_a_handle(pool: distexec.DistributedExecuto
 
     assert pool.submit(lambda: name_of_type(handle)).result() == "Handle"
     assert pool.submit(lambda: float(handle.get()[7])).result() == 7.0
+
+
+@pytest.mark.parametrize("name", ["embedded", "remote", "threads"])
+def test_an_initializer_can_open_a_handle(name: str, request: pytest.FixtureRequest) -> None:
+    """A model is loaded once for each process; in ``initargs`` a handle stays a handle."""
+    cluster = name if name == "threads" else request.getfixturevalue(name)
+    with distexec.DistributedExecutor(1, cluster=cluster) as executor:
+        handle = executor.put(numpy.full(LARGE // 8, 4.0))
+        with distexec.DistributedExecutor(
+            1, cluster=cluster, initializer=load, initargs=(handle,)
+        ) as other:
+            assert other.submit(loaded, 9).result() == 4.0
 
 
 def test_a_handle_can_be_passed_on_to_nested_calls(embedded: distexec.LocalCluster) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexec.client import compare
@@ -32,6 +32,9 @@ from distexec.wire.values import pack_arguments, unpack_arguments
 from distexec.worker.blobs import BlobCache
 
 SEAL = Seal(b"k" * 32)
+
+#: A busy machine is no failure.
+FEW = settings(deadline=None, max_examples=40)
 
 
 def ref_to(content: bytes, session: str = "abc") -> BlobRef:
@@ -82,6 +85,7 @@ def plain(value: Any) -> Any:
     return (type(value).__name__, value)
 
 
+@FEW
 @given(st.lists(values, max_size=3), st.dictionaries(st.text(max_size=3), values, max_size=2))
 def test_arguments_arrive_whatever_travels_beside_them(
     args: list[Any], kwargs: dict[str, Any]
@@ -100,6 +104,7 @@ def test_arguments_arrive_whatever_travels_beside_them(
     assert (plain(found), plain(named)) == (plain(args), plain(kwargs))
 
 
+@FEW
 @given(values)
 def test_a_split_result_is_put_together(value: Any) -> None:
     """What is unpickled goes one way, the buffers another."""
@@ -112,6 +117,7 @@ def test_a_split_result_is_put_together(value: Any) -> None:
     assert plain(found) == plain([value, numpy.arange(3.0)])
 
 
+@FEW
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_equal_is_what_has_the_same_bytes(one: bytes, other: bytes) -> None:
     """Read-only or not, and with the C library's help or without."""

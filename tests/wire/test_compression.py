@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distexec.errors import FrameRejected
@@ -31,6 +31,7 @@ def packed(body: bytes, size: int | None = None) -> memoryview:
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@settings(deadline=None, max_examples=40)
 @given(st.binary(min_size=1, max_size=64), st.integers(600, 3000), st.integers(1, 3))
 def test_what_is_compressed_comes_back(codec: Codec, word: bytes, count: int, parts: int) -> None:
     """Whatever the parts of a frame are."""

@@ -12,13 +12,13 @@ from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
-from distexec.wire.compression import best
+from distexec.wire.compression import Codec, best
 from distexec.wire.records import WIRE_VERSION, Demand, ExecutorSpec, Reply, ReplyKind
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import unpack_result
-from distexec.worker import logs
-from distexec.worker.blobs import cache
+from distexec.worker import context, logs
+from distexec.worker.blobs import LeaseBlobs, cache
 from distexec.worker.contact import PASSING
 from distexec.worker.lease import Lease
 from distexec.worker.limit import Watchdog
@@ -119,7 +119,7 @@ class Slot:
             return False
         self._slice_started = time.monotonic()
         spec = self._spec(ref)
-        failure = None if spec is None else prepare(ref, spec)
+        failure = None if spec is None else self._prepare(ref, spec)
         if spec is None or failure is not None:
             if failure is not None:
                 self._report_broken(ref, failure)
@@ -148,6 +148,15 @@ class Slot:
             self.worn_out = work.calls_run >= spec.calls_per_child
         # Without a call: the demand is met, or its stream is none any more. Others may need us.
         return bool(work.calls_run)
+
+    def _prepare(self, ref: ExecutorRef, spec: ExecutorSpec) -> bytes | None:
+        """Prepare this process; the initializer may open handles."""
+        blobs = LeaseBlobs(self._store, self._seal, ref.session, self._refusals, Codec.NONE)
+        context.running.fetch = blobs.fetch
+        try:
+            return prepare(ref, spec)
+        finally:
+            context.running.fetch = None
 
     def _demands(self) -> list[tuple[ExecutorRef, Demand]]:
         """The demands on this queue that this process can serve."""
