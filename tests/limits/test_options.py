@@ -51,6 +51,14 @@ def test_a_wrong_option_is_refused(
         executor.options(**options)
 
 
+def test_a_view_made_for_one_map_lasts_as_long(executor: distexec.DistributedExecutor) -> None:
+    """Nobody holds it; and `buffersize` submits as results are taken."""
+    with executor:
+        results = executor.options(timeout=60).map(abs, range(10), buffersize=2)
+
+        assert list(results) == list(range(10))
+
+
 def test_views_add_up(executor: distexec.DistributedExecutor) -> None:
     """A view of a view keeps what is not given anew; the executor itself is never changed."""
     view = executor.options(timeout=5, retries=3).options(backoff=2, name="load")

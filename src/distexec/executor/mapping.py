@@ -76,7 +76,11 @@ class Mapper(Executor):
                 future.cancel()
             raise
         # A function of its own: all of the above happens at the call, not at the first `next`.
-        return _results(futures, weakref.ref(self), fn, inputs, end_time, buffersize)
+        return _results(futures, self._reference(), fn, inputs, end_time, buffersize)
+
+    def _reference(self) -> "Callable[[], Mapper | None]":
+        """Return what gives this executor back while somebody else holds it."""
+        return weakref.ref(self)
 
 
 class _Chunked:
@@ -103,7 +107,7 @@ def _chunks(inputs: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 def _results(
     futures: deque[Future[Any]],
-    executor: "weakref.ref[Mapper]",
+    executor: Callable[[], Mapper | None],
     fn: Callable[..., Any],
     inputs: Iterator[tuple[Any, ...]],
     end_time: float | None,

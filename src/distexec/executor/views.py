@@ -1,5 +1,6 @@
 """The same executor with other options for its calls."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
@@ -106,6 +107,16 @@ class ExecutorView(Viewable):
 
     def _root(self) -> "DistributedExecutor":
         return self._executor
+
+    def _reference(self) -> Callable[[], Mapper | None]:
+        # A view is often made for one `map`, and held by nobody: what counts is its executor.
+        reference, options = weakref.ref(self._executor), self._options
+
+        def view_again() -> Mapper | None:
+            executor = reference()
+            return None if executor is None else ExecutorView(executor, options)
+
+        return view_again
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut the executor down, for all its views."""
