@@ -77,6 +77,7 @@ class NodeConsumer(Consumer):
         consumer: Any = self  # Its stubs know half of it.
 
         def handle_or_reject(message: Any) -> None:
+            message.ack_log_error = functools.partial(_acknowledge, message)
             try:
                 handle(message)
             except _NO_TASK as error:
@@ -84,6 +85,16 @@ class NodeConsumer(Consumer):
                 message.reject_log_error(logger, consumer.connection_errors)
 
         return handle_or_reject
+
+
+def _acknowledge(message: Any, *_: Any) -> None:
+    """Acknowledge; a failure ends the connection, and Celery makes a new one.
+
+    kombu would log it and count the message as being worked on for ever. With as many of these as
+    there are slots it takes nothing any more, and has no command under way whose connection could
+    be seen to break: the worker is deaf.
+    """
+    message.ack()
 
 
 def _remove_damaged(channel: Any, queues: Mapping[str, Any]) -> Iterator[str]:
