@@ -76,7 +76,7 @@ def import_module(module: str) -> None:
 
 
 def main() -> None:
-    options = read_options(__doc__)
+    options = read_options(__doc__, rounds=4)
     names = [name for name in PROGRAMS if not options.only or name in options.only]
     for name in [name for name in names if not is_installed(name)]:
         print(f"{name}: skipped, it is not installed")

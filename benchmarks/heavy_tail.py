@@ -41,7 +41,7 @@ def measure(pool: Pool, seconds: list[float]) -> float:
 
 
 def main() -> None:
-    options = read_options(__doc__, rounds=4)
+    options = read_options(__doc__, rounds=3)
     report = Report("heavy_tail", __doc__ or "", "seconds", plot="shuffled")
     orders = mix(20 if options.quick else CALLS)
     for order, seconds in orders.items():

@@ -33,7 +33,7 @@ def measure(pool: Pool, calls: int) -> list[float]:
 
 
 def main() -> None:
-    options = read_options(__doc__, rounds=7)
+    options = read_options(__doc__, rounds=5)
     with contest(measure, NAMES, options) as open_contest:
         rounds = open_contest.rounds(options.rounds, 30 if options.quick else CALLS)
     report = Report("latency", __doc__ or "", "ms", plot="p50")

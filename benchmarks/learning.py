@@ -64,7 +64,7 @@ def measure(pool: Pool, tiny: int, seconds: list[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    options = read_options(__doc__, rounds=4)
+    options = read_options(__doc__, rounds=3)
     report = Report("learning", __doc__ or "", "", plot="calls/s")
     tiny, mixed = (200, 20) if options.quick else (CALLS, MIXED_CALLS)
     with contest(measure, list(BELIEFS), options) as open_contest:

@@ -16,7 +16,7 @@ from _work import hold, noop
 
 CALLS = 20_000
 
-NAMES = ("distexec", "ThreadPoolExecutor", "ProcessPoolExecutor", "loky", "dask")
+NAMES = ("distexec", "ThreadPoolExecutor", "ProcessPoolExecutor", "loky")
 
 
 def measure(pool: ExecutorPool, calls: int) -> float:

@@ -13,7 +13,7 @@ from _report import Report, read_options, run
 from _work import noop, rest
 
 SLOW_SECONDS = 0.1
-TURN_SECONDS = 1.5
+TURN_SECONDS = 1.2
 #: Tiny calls in a turn at least, or there are no quantiles.
 LEAST_CALLS = 20
 
@@ -37,7 +37,7 @@ def measure(pool: ExecutorPool, slow_ones: int, seconds: float) -> list[float]:
 
 
 def main() -> None:
-    options = read_options(__doc__, rounds=4)
+    options = read_options(__doc__, rounds=3)
     seconds = 0.1 if options.quick else TURN_SECONDS
     report = Report("mixed", __doc__ or "", "ms", plot="p95 behind slow ones")
     with contest(measure, NAMES, options) as open_contest:

@@ -22,7 +22,7 @@ def measure(pool: Pool, calls: int) -> float:
 
 
 def main() -> None:
-    options = read_options(__doc__)
+    options = read_options(__doc__, rounds=4)
     with contest(measure, NAMES, options) as open_contest:
         found = open_contest.rounds(options.rounds, 20 if options.quick else CALLS)
     report = Report("ten_ms", __doc__ or "", "% of the ideal", plot="efficiency")

@@ -21,7 +21,7 @@ def measure(pool: Pool, count: int) -> float:
 
 
 def main() -> None:
-    options = read_options(__doc__)
+    options = read_options(__doc__, rounds=4)
     report = Report("throughput", __doc__ or "", "calls/s", plot="calls/s")
     with contest(measure, NAMES, options) as open_contest:
         seconds = 0.05 if options.quick else TURN_SECONDS
