@@ -23,6 +23,8 @@ class Meanness(Enum):
     UNANSWERED = "unanswered"
     #: As before, in the middle of the answer.
     HALF_ANSWERED = "half answered"
+    #: The server gets it with a bit of its longest word turned round.
+    FLIPPED = "flipped"
     #: Every connection is reset, and no new one is made for `OUTAGE_SECONDS`.
     OUTAGE = "outage"
 
@@ -176,7 +178,9 @@ class _Connection:
                     self._proxy.reset(OUTAGE_SECONDS)
                 if meanness in (Meanness.UNSENT, Meanness.OUTAGE):
                     return
-                if meanness is not None:
+                if meanness is Meanness.FLIPPED:
+                    raw = _flip(command)
+                elif meanness is not None:
                     self._awaiting = meanness
                 send(raw)
 
@@ -235,6 +239,16 @@ async def _read_command(reader: asyncio.StreamReader) -> tuple[list[bytes], byte
         raw += [length, word]
         words.append(word[:-2])
     return words, b"".join(raw)
+
+
+def _flip(command: list[bytes]) -> bytes:
+    """The bytes of *command* with one bit changed, of the longest word."""
+    index = max(range(len(command)), key=lambda index: len(command[index]))
+    changed = bytearray(command[index])
+    changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
+    words = [*command[:index], bytes(changed), *command[index + 1 :]]
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"*%d\r\n%b" % (len(words), b"".join(parts))
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -23,6 +23,10 @@ MakeTrial = Callable[[str], Trial]
 BY_THE_CLOCK = (b":record", b":commands", b":names")
 
 
+#: Ways in which a connection breaks at a command.
+BREAKS = (Meanness.UNSENT, Meanness.UNANSWERED, Meanness.HALF_ANSWERED, Meanness.OUTAGE)
+
+
 class KthCommand:
     """Counts the commands about calls, and is mean to the k-th."""
 
@@ -77,7 +81,7 @@ def test_row_27_the_kth_command_fails(rig: Rig, trial: MakeTrial, side: str, ste
         three_calls(rig, tried, counting, proxy, side)
         for k in range(1, counting.seen + 1):
             # A step of four takes them in turns; the whole matrix has each at each command.
-            for meanness in list(Meanness) if step == 1 else [list(Meanness)[k % 4]]:
+            for meanness in BREAKS if step == 1 else [BREAKS[k % 4]]:
                 three_calls(rig, tried, KthCommand(k, meanness), proxy, side)
 
         verdict = tried.verdict(within=1)
@@ -136,3 +140,36 @@ def test_row_12_answers_are_lost(rig: Rig, trial: MakeTrial, calls: int) -> None
             proxy.rule = None
     assert verdict.hits >= 15 and len(rule.hit) >= 8, rule.hit
     assert verdict.extra == 0
+
+
+#: Bytes of the longest word of a command that carries a sealed frame.
+FRAME_BYTES = 80
+
+
+@pytest.mark.parametrize("calls", [60, pytest.param(1000, marks=pytest.mark.full)])
+def test_flipped_bits(rig: Rig, trial: MakeTrial, calls: int) -> None:
+    """A frame that was changed on its way is refused; what it carried is missed, and sent again."""
+    tried = trial("bits")
+    met: Counter[bytes] = Counter()
+
+    def rule(command: list[bytes]) -> Meanness | None:
+        if max(map(len, command)) < FRAME_BYTES or command[0] not in (b"XADD", b"EVALSHA"):
+            return None
+        met[command[0]] += 1
+        return Meanness.FLIPPED if met[command[0]] % 10 == 5 else None
+
+    with rig.proxy() as proxy:
+        rig.start_nodes("watched", queue="watched", slots=2, url=rig.url(proxy))
+        with rig.processes(2, via=proxy, queue="watched") as executor:
+            tried.submit(executor, 1)
+            tried.ended(1)
+            proxy.rule = rule
+            tried.submit(executor, calls, 0.01)
+            tried.ended(calls + 1)
+            tried.hits = sum(count // 10 for count in met.values())
+            proxy.rule = None
+
+            verdict = tried.verdict(within=30)
+            assert executor.statistics().refused >= 1
+    assert verdict.hits >= 6
+    assert verdict.extra <= verdict.hits
