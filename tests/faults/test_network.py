@@ -83,21 +83,25 @@ def test_row_11_caller_is_cut_off(rig: Rig, trial: MakeTrial, seconds: float) ->
 
 
 @pytest.mark.parametrize("calls", [40, pytest.param(2000, marks=pytest.mark.full)])
-def test_row_13_slow_network(rig: Rig, trial: MakeTrial, calls: int) -> None:
+def test_row_13_slow_network(tmp_path: Path, trial: MakeTrial, calls: int) -> None:
     """Another continent: 100 to 200 ms each way and 100 kB a second; nothing is sent twice."""
     tried = trial("13")
-    with rig.proxy() as proxy, rig.processes(4, via=proxy) as executor:
-        tried.submit(executor, 1)
-        tried.ended(1)
-        proxy.delay, proxy.jitter, proxy.bandwidth = 0.1, 0.1, 100_000
-        tried.hits = 1
-        tried.submit(executor, calls)
-        began = time.monotonic()
+    # The settings of everyday: those of the other rows would call this an outage.
+    lives = {"connect_seconds": 5, "session_expiry_seconds": 20, "key_expiry_seconds": 60}
+    with running_rig(tmp_path, **lives) as rig, rig.proxy() as proxy:
+        rig.start_nodes("n1", slots=4)
+        with rig.processes(4, via=proxy) as executor:
+            tried.submit(executor, 1)
+            tried.ended(1)
+            proxy.delay, proxy.jitter, proxy.bandwidth = 0.1, 0.1, 100_000
+            tried.hits = 1
+            tried.submit(executor, calls)
+            began = time.monotonic()
 
-        verdict = tried.verdict(within=calls * 0.2)
-        seconds = time.monotonic() - began
-        proxy.delay = proxy.jitter = 0.0
-        proxy.bandwidth = None
+            verdict = tried.verdict(within=calls * 0.2)
+            seconds = time.monotonic() - began
+            proxy.delay = proxy.jitter = 0.0
+            proxy.bandwidth = None
 
     assert verdict.extra == 0
     if calls >= 1000:

@@ -45,7 +45,7 @@ def test_row_1_killed_children(rig: Rig, trial: MakeTrial, calls: int, kills: in
 
 
 @pytest.mark.parametrize(
-    ("calls", "kills"), [(80, 2), pytest.param(400, 10, marks=pytest.mark.full)]
+    ("calls", "kills"), [(80, 2), pytest.param(2000, 10, marks=pytest.mark.full)]
 )
 def test_row_2_killed_main_process(rig: Rig, trial: MakeTrial, calls: int, kills: int) -> None:
     """Celery's own process dies: its supervisor starts another, and no call waits for ever."""

@@ -41,6 +41,8 @@ class Mender:
         self.judge_after = 0.0
         #: How often the connection had been opened when the entries were counted last.
         self._counted_at = 1
+        #: When they are counted even if nothing seems to have happened.
+        self._count_due = 0.0
         self._doubts: list[_Doubt] = []
 
     @property
@@ -103,7 +105,8 @@ class Mender:
         """Send again what the server does not have, though it took it. Called with each beat.
 
         A restored or replaced server may lack the last entries, and the answer to a recall may be
-        lost with its connection: whenever there is a new one, the entries are counted.
+        lost with its connection: whenever there is a new one, the entries are counted. Now and then
+        they are in any case: a lease puts an entry aside that it cannot read, and we such a reply.
 
         Raises:
             ClusterError: The server does not answer.
@@ -122,7 +125,8 @@ class Mender:
             else:
                 self._doubts.append(doubt)
         opened = session.store.connections
-        if opened == self._counted_at:
+        now = time.monotonic()
+        if opened == self._counted_at and now < self._count_due:
             return
         for channel in session.channels():
             # Held, so that every entry in flight was put, and none is on its way.
@@ -134,6 +138,7 @@ class Mender:
                     if missing:
                         self._doubts.append(_Doubt(channel, queue, missing, mark))
         self._counted_at = opened
+        self._count_due = now + session.settings.node_expiry_seconds
 
 
 def _by_queue(channel: Channel) -> dict[str, list[int]]:
