@@ -1,5 +1,8 @@
 """Calls whose worker dies, and calls that the server lost without saying so."""
 
+import json
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +13,12 @@ from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.link import Link
 from distexec.store.port import ExecutorRef
+from distexec.wire import places
+from distexec.wire.codec import encode_replies
+from distexec.wire.records import ExecutorSpec, Reply, ReplyKind, Sharing
+from distexec.wire.seal import Direction
+from distexec.wire.values import FunctionPacker, pack_arguments
+from distexec.worker import logs, surroundings
 from properties import calls
 from properties.conftest import Gate, gate, ledger
 
@@ -82,3 +91,49 @@ def test_an_entry_that_the_server_lost_is_sent_again(
         gate.open()
         assert [future.result(timeout=25) for future in futures] == [0, 1, 2, 3]
         assert executor.statistics().done == 4
+
+
+def test_a_repeated_reply_logs_once(
+    one_slot: distexec.LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lease repeats what it does not know to be heard; its records would be in the log twice."""
+    record = logging.makeLogRecord({"name": "their.log", "msg": "once", "levelno": logging.ERROR})
+    fields = {name: getattr(record, name) for name in logs._FIELDS} | {"msg": "once"}
+    reply = Reply(0, ReplyKind.LOG, 0, 0.0, 0.0, json.dumps(fields).encode())
+    with distexec.DistributedExecutor(1, cluster=one_slot) as executor:
+        executor.submit(calls.nothing).result(timeout=20)
+        assert executor._channel is not None
+        session = executor._channel.session
+        place = places.reply(session.name)
+        frame = session.seal.seal(Direction.REPLY, place, encode_replies([reply]))
+
+        session._collector._receive(frame)
+        session._collector._receive(frame)
+
+    assert [each.getMessage() for each in caplog.records if each.name == "their.log"] == ["once"]
+
+
+def test_a_worker_remembers_so_many_initializers(
+    monkeypatch: pytest.MonkeyPatch, ledger: str
+) -> None:
+    """It may serve executors for months; those that it served last are not prepared again."""
+    monkeypatch.setattr(surroundings, "MOST_EXECUTORS", 2)
+    monkeypatch.setattr(surroundings, "_initialised", OrderedDict())
+
+    def prepare(executor: str) -> None:
+        spec = ExecutorSpec(
+            limit=1,
+            sharing=Sharing.NEVER,
+            initializer=FunctionPacker().pack(calls.note)[1],
+            initargs=pack_arguments((ledger, executor), {}),
+            log_level=logging.WARNING,
+            surroundings=None,
+            calls_per_child=None,
+        )
+        assert surroundings.prepare(ExecutorRef("session", executor), spec) is None
+
+    for executor in ("1", "2", "1", "3", "1", "3"):
+        prepare(executor)
+
+    assert calls.read_ledger(ledger) == ["1", "2", "3"]
+    assert len(surroundings._initialised) == 2
