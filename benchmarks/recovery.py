@@ -4,6 +4,7 @@ From the signal to the first line of the second attempt, with the settings that 
 child is one process of a node; a node is killed or frozen whole, with its supervisor and children.
 """
 
+import contextlib
 import os
 import signal
 import statistics
@@ -95,8 +96,7 @@ class Nodes:
     def kill(self, pid: int) -> None:
         """End the node of *pid* as a power cut does, and start it again under another name."""
         index, processes = self._whole(pid)
-        for process in processes:
-            process.kill()
+        _kill(processes)
         self._nodes[index].wait()
         self._nodes[index] = self._start(f"heir-{pid}")
 
@@ -113,8 +113,7 @@ class Nodes:
 
     def close(self) -> None:
         for node in self._nodes:
-            for process in _processes(node):
-                process.kill()
+            _kill(_processes(node))
             node.wait()
 
 
@@ -122,6 +121,12 @@ def _processes(node: "subprocess.Popen[bytes]") -> list[psutil.Process]:
     """A node's supervisor, and all below it."""
     top = psutil.Process(node.pid)
     return [top, *top.children(recursive=True)]
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # It went with the one above it.
+            process.kill()
 
 
 def percentiles(samples: Sequence[float]) -> tuple[float, float]:
