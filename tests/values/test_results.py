@@ -8,6 +8,8 @@ import pytest
 
 import distexec
 from conftest import eventually
+from distexec.settings import Settings
+from distexec.store.link import Link
 
 from .conftest import depot_of, files_of
 from .deeds import LARGE, make, make_and_die_once, make_many
@@ -41,6 +43,19 @@ def test_fetched_results_leave_nothing(embedded: distexec.LocalCluster) -> None:
 
         assert [array[0] for array in results] == list(range(20))
         assert files_of(executor) == []
+
+
+def test_nothing_stays_on_a_server(remote: distexec.LocalCluster) -> None:
+    """Others use its memory as well."""
+    operator = Link(remote.endpoint, Settings())
+    with distexec.DistributedExecutor(2, cluster=remote) as executor:
+        handle = executor.put(bytes(LARGE))
+        assert executor.submit(len, handle).result() == LARGE
+        assert operator.call("KEYS", "*:blob:*") != []
+        list(executor.map(make, [300_000] * 5, range(5)))
+
+    assert operator.call("KEYS", "*:blob:*") == []
+    operator.close()
 
 
 def test_what_is_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

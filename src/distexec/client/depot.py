@@ -5,6 +5,7 @@ the next call brings the same again. Python counts the references; what nobody h
 the dispatcher's thread, since a finalizer may run anywhere and must take no lock.
 """
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from distexec.client.compare import are_equal, fingerprint
-from distexec.errors import FrameRejected
+from distexec.errors import ClusterError, FrameRejected
 from distexec.store import blobs, files
 from distexec.store.port import CallerStore
 from distexec.wire.blobs import BlobRef, BytesLike, Mark, argument_name, digest_of
@@ -326,8 +327,10 @@ class Depot:
             self._forget(ref.name)
 
     def close(self) -> None:
-        """Remove everything here; the store removes what is on the server."""
+        """Remove everything; what the server cannot be told expires there."""
         with self._lock:
             self._recent.clear()
-            if self._folder is not None:
-                self._folder.close()
+        with contextlib.suppress(ClusterError):
+            self.look_after(time.monotonic())
+        if self._folder is not None:
+            self._folder.close()
