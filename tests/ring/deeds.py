@@ -144,3 +144,29 @@ def noted_wait(ledger: str, gate: str, value: Any) -> Any:
     """Say who waits, and wait."""
     calls.note(ledger, f"{value} {os.getpid()}")
     return calls.wait_for(gate, value)
+
+
+def add_one(number: int) -> int:
+    """As short as a call can be."""
+    return number + 1
+
+
+def odd_one_out(number: int, odd: int, deed: str) -> object:
+    """Short, but for one input that does what its deed says."""
+    if number == odd:
+        if deed == "raise":
+            raise ValueError(number)
+        if deed == "lock":
+            return threading.Lock()
+        if deed == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if deed == "sleep":
+            time.sleep(0.05)
+    return number
+
+
+def call_id(number: int) -> str:
+    """The idempotency key of this very input."""
+    call = distexec.current_call()
+    assert call is not None
+    return call.id

@@ -62,6 +62,7 @@ class PendingCall:
         "flags",
         "function",
         "future",
+        "inputs",
         "label",
         "limits",
         "lost",
@@ -89,6 +90,7 @@ class PendingCall:
         submitted_at: float,
         parent: str | None = None,
         limits: Limits = NO_LIMITS,
+        inputs: int = 1,
         values: "tuple[StoredValue, ...]" = (),
     ) -> None:
         self.number = number
@@ -106,6 +108,8 @@ class PendingCall:
         #: Id of the call that submitted this one, in a worker.
         self.parent = parent
         self.limits = limits
+        #: How many inputs of a `map` it carries.
+        self.inputs = inputs
         self.state = CallState.WAITING
         self.attempt = 1
         #: The stream entry that carries it, while it is sent.

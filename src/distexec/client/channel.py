@@ -15,10 +15,11 @@ from distexec.client.handle import Handle
 from distexec.client.room import Room
 from distexec.client.window import Window
 from distexec.errors import ClusterError, PayloadTooLarge
+from distexec.scheduling.batching import inputs_per_call
 from distexec.scheduling.demand import WakeUps
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.payload import size_of
-from distexec.wire.records import ExecutorSpec, Sharing
+from distexec.wire.records import CallFlag, ExecutorSpec, Sharing
 from distexec.wire.values import FunctionPacker, PackedFunction, pack_arguments, pack_value
 from distexec.worker import context
 
@@ -129,8 +130,15 @@ class Channel:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         options: CallOptions,
+        *,
+        inputs: int = 0,
+        late: bool = False,
     ) -> Future[Any]:
         """Encode a call, let it wait its turn, and send what may go.
+
+        Args:
+            inputs: How many inputs of a `map` the one argument carries, by columns; 0 for a call.
+            late: Take it also while the channel is closing: it is part of what was taken before.
 
         Raises:
             PayloadTooLarge: The arguments are above the limit.
@@ -159,7 +167,8 @@ class Channel:
             payload,
             future,
             queue=options.queue,
-            flags=options.limits.flags,
+            flags=CallFlag.GROUP if inputs else options.limits.flags,
+            inputs=inputs or 1,
             label=options.name or self._label(packed.function_id, function),
             submitted_at=time.monotonic(),
             parent=self._parent() if self.session.cluster.is_home else None,
@@ -206,10 +215,24 @@ class Channel:
         """Let *call* wait its turn, and send what may go."""
         call.future._attach(call, self)
         with self._changed:
-            self._check_open()
+            if not late:
+                self._check_open()
+            elif self._broken is not None:
+                raise self._broken
             self._open_futures += 1
             first = self.window.add(call)
         self.session.dispatch(self, at_once=first)
+
+    def group_size(self, function: Callable[..., Any], most: int) -> int:
+        """How many inputs of a `map` to send together next, *most* at most."""
+        if self.room is not None:
+            return 1
+        try:
+            function_id = self._packer.pack(function)[0]
+        except Exception:
+            return 1  # The call itself will tell.
+        single, grouped = self.window.run_times(function_id)
+        return inputs_per_call(single, grouped, most)
 
     def _label(self, function_id: bytes, function: Callable[..., Any]) -> str:
         """The function's name: one string for all of its calls."""

@@ -20,7 +20,11 @@ from distexec.wire.records import CallFlag, Reply
 ALONE_BYTES = 64 * 1024
 
 #: Calls with one of these share neither an entry nor a process.
-_ALONE = CallFlag.SUSPECT | CallFlag.ALONE
+_ALONE = CallFlag.SUSPECT | CallFlag.ALONE | CallFlag.GROUP
+
+
+#: What is learned of inputs in groups is kept apart, under the function's id and this.
+_GROUPS = b" in groups"
 
 
 class WindowCounts(NamedTuple):
@@ -151,7 +155,9 @@ class Window:
             limit = self._limit + self._parents()
             while not self._holds and self._skip_cancelled():
                 head = self._waiting[0]
-                run_time = self._run_times.get(head.function[0])
+                run_time = self._run_times.get(_kind(head))
+                if run_time is not None and head.inputs > 1:
+                    run_time = run_time.times(head.inputs)
                 in_order = not self._greedy and not self._short_in_flight(2 * limit)
                 most = calls_in_flight(run_time, leases, limit, in_order=in_order)
                 room = most - len(self._sent)
@@ -207,8 +213,17 @@ class Window:
                 if call is not None:
                     ended.append((call, reply))
             self._run_times.add_all(
-                [(call.function[0], reply.run_seconds, reply.cpu_seconds) for call, reply in ended]
+                [
+                    (call.function[0], reply.run_seconds, reply.cpu_seconds)
+                    for call, reply in ended
+                    if call.inputs == 1
+                ]
             )
+            for call, reply in ended:
+                if call.inputs > 1:
+                    self._run_times.add_group(
+                        _kind(call), call.inputs, reply.run_seconds, reply.cpu_seconds
+                    )
         return ended
 
     def _settle(self, number: int, failed: int = 0) -> PendingCall | None:
@@ -255,6 +270,10 @@ class Window:
         """Remember how long a call of the function ran."""
         with self._lock:
             self._run_times.add(function_id, run_seconds, cpu_seconds)
+
+    def run_times(self, function_id: bytes) -> tuple[RunTime | None, RunTime | None]:
+        """What is known of the function's calls, and of one input in a group of them."""
+        return self._run_times.get(function_id), self._run_times.get(function_id + _GROUPS)
 
     def note_taking(self, lease: str, *, many: bool) -> None:
         """Note that *lease* takes several entries at a time from now on, or one."""
@@ -435,3 +454,9 @@ class Window:
 
 def _travels_alone(call: PendingCall) -> bool:
     return len(call.payload) > ALONE_BYTES or bool(call.flags & _ALONE)
+
+
+def _kind(call: PendingCall) -> bytes:
+    """Under which key run times of such calls are learned."""
+    function_id = call.function[0]
+    return function_id + _GROUPS if call.flags & CallFlag.GROUP else function_id

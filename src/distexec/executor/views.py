@@ -2,15 +2,19 @@
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
+from distexec.client.calls import NO_LIMITS
 from distexec.client.channel import CallOptions
 from distexec.client.futures import Future
+from distexec.client.groups import Group
 from distexec.client.handle import Handle
+from distexec.client.registry import check_running
 from distexec.client.statistics import Statistics
 from distexec.executor.arguments import check_queue, reject
 from distexec.executor.limits import OPTIONS, Kinds, change_limits
 from distexec.executor.mapping import Mapper
+from distexec.scheduling.batching import MOST_GROUPED
 
 if TYPE_CHECKING:
     from distexec.executor.distributed import DistributedExecutor
@@ -27,6 +31,20 @@ class Viewable(Mapper):
 
     def _root(self) -> "DistributedExecutor":
         raise NotImplementedError
+
+    def _group_size(self, fn: Callable[..., Any], remaining: int | None) -> int:
+        channel = self._root()._channel
+        if channel is None or self._options.limits != NO_LIMITS:
+            return 1
+        # Several groups for each that may run: the last ones are not long for the others to wait.
+        most = MOST_GROUPED if remaining is None else remaining // (4 * channel.spec.limit)
+        return channel.group_size(fn, most)
+
+    def _submit_group(self, fn: Callable[..., Any], columns: Sequence[Sequence[Any]]) -> Group:
+        channel = self._root()._channel
+        assert channel is not None  # Or else `_group_size` says 1.
+        check_running()
+        return Group(channel, fn, columns, self._options)
 
     def options(
         self,

@@ -21,6 +21,13 @@ COMPUTING_SHARE = 0.5
 #: garbage collection, a burst of callbacks), little enough that order and cancelling stay exact.
 FLIGHT_SECONDS = 0.05
 
+#: Seconds of work in one group of a `map`'s inputs: a trip takes a tenth of it, and it is the most
+#: that the last group of a map may run while the other leases have nothing left.
+GROUP_SECONDS = 0.002
+
+#: Inputs in one group at most, whatever their length: bounds what runs again with a lost worker.
+MOST_GROUPED = 2048
+
 #: Calls in one stream entry at most, whatever their length: bounds the frames' size.
 MOST_PACKED = 64
 
@@ -92,3 +99,20 @@ def entries_to_take(run_time: RunTime | None, calls_per_entry: float, runners: i
         return max(1, runners)
     fitting = int(TAKE_SECONDS / max(run_time.mean * calls_per_entry, 1e-6))
     return max(1, runners, min(fitting, MOST_TAKEN))
+
+
+def inputs_per_call(single: RunTime | None, grouped: RunTime | None, most: int) -> int:
+    """How many inputs of a `map` travel as one call.
+
+    Args:
+        single: What is known of the function's calls.
+        grouped: What is known of the time for one input of a group. It tells better: a single
+            call's time is mostly that of taking it apart and packing its result.
+        most: Inputs that leave enough for the other leases.
+    """
+    known = grouped or single
+    if known is None or not is_short(known):
+        return 1
+    fitting = int(GROUP_SECONDS / max(known.careful, 1e-7))
+    # Shorter groups than an eighth of that even nothing out, and cost more than they carry.
+    return max(1, min(fitting, max(most, fitting // 8), MOST_GROUPED))

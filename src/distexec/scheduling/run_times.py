@@ -8,6 +8,10 @@ from operator import itemgetter
 #: Weight of the newest call in the averages: about the last ten calls count.
 WEIGHT = 0.2
 
+#: Inputs of a group that together weigh as much as one call: a group of the usual hundreds counts
+#: nearly alone, one that is left over at the end of a map hardly.
+GROUP_INPUTS = 64
+
 #: Functions remembered at most; programs that make a new lambda per call would fill the memory.
 MOST_FUNCTIONS = 1024
 
@@ -31,12 +35,16 @@ class RunTime:
         self.deviation += weight * (distance - self.deviation)
         self.cpu_mean += weight * (cpu_seconds / count - self.cpu_mean)
 
-    def add(self, run_seconds: float, cpu_seconds: float) -> None:
+    def add(self, run_seconds: float, cpu_seconds: float, weight: float = WEIGHT) -> None:
         """Learn from one more call."""
         distance = run_seconds - self.mean
-        self.mean += WEIGHT * distance
-        self.deviation += WEIGHT * (abs(distance) - self.deviation)
-        self.cpu_mean += WEIGHT * (cpu_seconds - self.cpu_mean)
+        self.mean += weight * distance
+        self.deviation += weight * (abs(distance) - self.deviation)
+        self.cpu_mean += weight * (cpu_seconds - self.cpu_mean)
+
+    def times(self, count: int) -> "RunTime":
+        """What is known of so many calls, one after the other."""
+        return RunTime(self.mean * count, self.deviation * count, self.cpu_mean * count)
 
     @property
     def cpu_share(self) -> float:
@@ -82,6 +90,18 @@ class RunTimes:
             else:
                 for call in same:
                     self.add(*call)
+
+    def add_group(self, kind: bytes, inputs: int, run_seconds: float, cpu_seconds: float) -> None:
+        """Learn how long one of so many inputs lasted, which ran one after the other.
+
+        A large group counts more: what every group takes, whatever its size, is in its time too.
+        """
+        each, cpu = run_seconds / inputs, cpu_seconds / inputs
+        known = self._functions.get(kind)
+        if known is None:
+            self.add(kind, each, cpu)
+        else:
+            known.add(each, cpu, weight=1 - (1 - WEIGHT) ** (inputs / GROUP_INPUTS))
 
     def get(self, function_id: bytes) -> RunTime | None:
         """What is known of the function; ``None`` before its first call ended."""

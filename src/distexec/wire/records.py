@@ -22,6 +22,8 @@ class CallFlag:
     ALONE: Final = 4
     #: Known to be short, as are its neighbours: leases may take several entries at a time.
     SHORT: Final = 8
+    #: Carries inputs of a `map`: a list of argument tuples, each to be given to the function.
+    GROUP: Final = 16
 
 
 class Envelope(NamedTuple):

@@ -36,6 +36,8 @@ class Home(NamedTuple):
 
 class _Thread(threading.local):
     call: CurrentCall | None = None
+    #: Which input of a group of them it is busy with.
+    place: int | None = None
     #: Sends a reply that is not the call's outcome (a logging record).
     post: "Callable[[Reply], None] | None" = None
     #: Brings a value that a handle stands for.
@@ -49,7 +51,10 @@ _home: Home | None = None
 
 def current_call() -> CurrentCall | None:
     """The call that this thread is running; ``None`` outside of calls."""
-    return running.call
+    call = running.call
+    if call is None or running.place is None:
+        return call
+    return CurrentCall(f"{call.id}.{running.place}", call.attempt)
 
 
 def settle_in(home: Home) -> None:

@@ -18,8 +18,9 @@ from distexec.errors import (
 from distexec.wire.blobs import BESIDE_BYTES, BlobMissing, Fetch, StoredResult
 from distexec.wire.exceptions import pack_exception
 from distexec.wire.payload import Parts, join, size_of
-from distexec.wire.records import Envelope, Reply, ReplyKind
+from distexec.wire.records import CallFlag, Envelope, Reply, ReplyKind
 from distexec.wire.values import result_parts, unpack_arguments, unpack_function
+from distexec.worker.group import run_group, without_our_frames
 from distexec.worker.limit import TimeLimit
 
 #: Functions that a process keeps of one executor. A program that makes a lambda per call would
@@ -94,10 +95,13 @@ def execute(
             if isinstance(cause, ModuleNotFoundError) and cause.name:
                 raise ModuleMissing(cause.name, node) from cause
             raise
-        # The user's function runs here.
-        result = function(*args, **kwargs)
-        if isinstance(result, types.CoroutineType):
-            result = asyncio.run(result)
+        if call.flags & CallFlag.GROUP:
+            result = run_group(function, args)
+        else:
+            # The user's function runs here.
+            result = function(*args, **kwargs)
+            if isinstance(result, types.CoroutineType):
+                result = asyncio.run(result)
         del args, kwargs, function
         parts = _pack(result, max_payload)
         del result
@@ -108,7 +112,7 @@ def execute(
         del parts
     except BaseException as error:
         kind = ReplyKind.FAILED
-        payload = pack_exception(_without_our_frames(error))
+        payload = pack_exception(without_our_frames(error))
     return kind, payload
 
 
@@ -159,14 +163,6 @@ def _pack(result: object, max_payload: float) -> Parts:
             f"{int(max_payload):,} (DISTEXEC_MAX_PAYLOAD_BYTES): store it and return its path"
         )
     return parts
-
-
-def _without_our_frames(error: BaseException) -> BaseException:
-    """Let the traceback begin where the user's code does."""
-    traceback = error.__traceback__
-    if traceback is not None and traceback.tb_next is not None:
-        error.__traceback__ = traceback.tb_next
-    return error
 
 
 def flush_output() -> None:

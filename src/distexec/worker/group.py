@@ -1,0 +1,67 @@
+"""Runs the inputs of a `map` that travel together: each as if it were a call of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from types import CoroutineType
+from typing import Any, NamedTuple
+
+from distexec.errors import NotPicklable
+from distexec.wire.exceptions import pack_exception
+from distexec.wire.values import pack_result
+from distexec.worker import context
+
+#: Seconds after which the inputs that did not start are given back: ten times what a group is made
+#: for, so that a busy machine is not taken for a function that became slow.
+STOP_SECONDS = 0.02
+
+
+class Outcomes(NamedTuple):
+    """What became of a group's inputs, in their order."""
+
+    #: The packed list of results; ``None`` where an input raised. It may be shorter than the
+    #: inputs: those that are missing did not start.
+    results: bytes
+    #: Packed exceptions, by the input's place.
+    errors: dict[int, bytes]
+
+
+def run_group(function: Callable[..., Any], columns: Iterable[Iterable[Any]]) -> Outcomes:
+    """Call *function* with each input, that is with the first of each column, and so on."""
+    here, stop_at, now = context.running, time.monotonic() + STOP_SECONDS, time.monotonic
+    results: list[Any] = []
+    errors: dict[int, bytes] = {}
+    for args in zip(*columns, strict=True):
+        here.place = len(results)
+        try:
+            result = function(*args)
+            if isinstance(result, CoroutineType):
+                result = asyncio.run(result)
+        except BaseException as error:
+            result, errors[len(results)] = None, pack_exception(without_our_frames(error))
+        results.append(result)
+        if now() > stop_at:
+            break
+    here.place = None
+    try:
+        return Outcomes(pack_result(results), errors)
+    except NotPicklable:
+        return Outcomes(pack_result(_keep_what_travels(results, errors)), errors)
+
+
+def without_our_frames(error: BaseException) -> BaseException:
+    """Let the traceback begin where the user's code does."""
+    traceback = error.__traceback__
+    if traceback is not None and traceback.tb_next is not None:
+        error.__traceback__ = traceback.tb_next
+    return error
+
+
+def _keep_what_travels(results: list[Any], errors: dict[int, bytes]) -> list[Any]:
+    """Put an error where a result cannot be sent."""
+    for place, result in enumerate(results):
+        try:
+            pack_result(result)
+        except NotPicklable as error:
+            results[place], errors[place] = None, pack_exception(error)
+    return results

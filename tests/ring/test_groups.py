@@ -1,0 +1,132 @@
+"""Inputs of a map that travel together: each has an outcome of its own, as if it were a call."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import distexec
+from distexec.wire.records import CallFlag
+from ring import deeds
+
+#: Inputs enough for several groups.
+MANY = 2000
+
+
+@pytest.fixture(name="pool")
+def make_pool(two_slots: distexec.LocalCluster) -> Iterator[distexec.DistributedExecutor]:
+    """An executor that has run something, so that it can be taught."""
+    with distexec.DistributedExecutor(2, cluster=two_slots) as pool:
+        assert pool.submit(deeds.add_one, 1).result(timeout=60) == 2
+        yield pool
+
+
+def teach(pool: distexec.DistributedExecutor, function: Callable[..., Any]) -> list[int]:
+    """Let the executor believe that calls of *function* are short; returns the sizes of groups."""
+    channel = pool._channel
+    assert channel is not None
+    function_id = channel._packer.pack(function)[0]
+    for _ in range(50):
+        channel.window.learn(function_id, 1e-5, 1e-5)
+    sizes: list[int] = []
+    add = channel.window.add
+
+    def note(call: Any) -> bool:
+        if call.flags & CallFlag.GROUP:
+            sizes.append(call.inputs)
+        return add(call)
+
+    channel.window.add = note  # type: ignore[method-assign]
+    return sizes
+
+
+def test_short_inputs_travel_together_and_come_in_order(pool: distexec.DistributedExecutor) -> None:
+    """A call for each would cost a hundred times what the function does."""
+    sizes = teach(pool, deeds.add_one)
+
+    assert list(pool.map(deeds.add_one, range(MANY))) == list(range(1, MANY + 1))
+    assert max(sizes) > 20 and len(sizes) < MANY / 4
+    assert list(pool.map(deeds.add_one, iter(range(MANY)))) == list(range(1, MANY + 1))
+    assert pool.statistics().done == 2 * MANY + 1
+
+
+def test_what_is_told_is_done(pool: distexec.DistributedExecutor) -> None:
+    """With a chunksize, or with limits for each call, nothing is guessed."""
+    sizes = teach(pool, deeds.add_one)
+
+    assert list(pool.map(deeds.add_one, range(100), chunksize=1)) == list(range(1, 101))
+    view = pool.options(retries=1)
+    assert list(view.map(deeds.add_one, range(100))) == list(range(1, 101))
+    assert sizes == []
+
+
+@pytest.mark.parametrize(
+    ("deed", "error"), [("raise", ValueError), ("lock", distexec.NotPicklable)]
+)
+def test_an_input_that_fails_fails_alone(
+    pool: distexec.DistributedExecutor, deed: str, error: type[Exception]
+) -> None:
+    """Results before it are delivered, and the error is that of this input."""
+    teach(pool, deeds.odd_one_out)
+    results = pool.map(deeds.odd_one_out, range(MANY), [MANY - 300] * MANY, [deed] * MANY)
+
+    seen: list[Any] = []
+    with pytest.raises(error):
+        seen.extend(results)
+    assert seen == list(range(MANY - 300))
+
+
+def test_an_input_that_cannot_be_sent_fails_alone(pool: distexec.DistributedExecutor) -> None:
+    """Its neighbours are packed without it."""
+    teach(pool, deeds.odd_one_out)
+    inputs: list[Any] = list(range(MANY))
+    inputs[MANY - 300] = threading.Lock()
+
+    seen: list[Any] = []
+    with pytest.raises(distexec.NotPicklable):
+        seen.extend(pool.map(deeds.odd_one_out, inputs, [-1] * MANY, [""] * MANY))
+    assert seen == list(range(MANY - 300))
+
+
+def test_an_input_that_kills_its_worker_takes_nobody_along(
+    pool: distexec.DistributedExecutor,
+) -> None:
+    """The others of its group run again one by one."""
+    teach(pool, deeds.odd_one_out)
+    results = pool.map(deeds.odd_one_out, range(600), [550] * 600, ["kill"] * 600)
+
+    seen: list[Any] = []
+    with pytest.raises(distexec.WorkerLost):
+        seen.extend(results)
+    assert seen == list(range(550))
+
+
+def test_inputs_that_turn_out_slow_are_given_to_others(pool: distexec.DistributedExecutor) -> None:
+    """A group of what was thought to be short ends after the first that is not."""
+    teach(pool, deeds.odd_one_out)
+    sizes = [-1] * MANY
+    sizes[-100:] = range(MANY - 100, MANY)
+
+    results = list(pool.map(deeds.odd_one_out, range(MANY), sizes, ["sleep"] * MANY))
+
+    assert results == list(range(MANY))
+
+
+def test_each_input_has_a_key_of_its_own(pool: distexec.DistributedExecutor) -> None:
+    """It is what makes repeating harmless, so two inputs must never share one."""
+    teach(pool, deeds.call_id)
+
+    assert len(set(pool.map(deeds.call_id, range(MANY)))) == MANY
+
+
+def test_what_nobody_looks_at_runs_all_the_same(two_slots: distexec.LocalCluster) -> None:
+    """A map is submitted when it is called; the end of the block waits for it."""
+    with distexec.DistributedExecutor(2, cluster=two_slots) as pool:
+        pool.submit(deeds.odd_one_out, 1, 2, "").result(timeout=60)
+        teach(pool, deeds.odd_one_out)
+        odd = [-1] * MANY
+        odd[500] = 500
+        pool.map(deeds.odd_one_out, range(MANY), odd, ["sleep"] * MANY)
+
+    assert pool.statistics().done == MANY + 1
