@@ -175,7 +175,7 @@ class Channel:
             limits=options.limits,
             values=tuple([use.value for use in held]) if held else (),
         )
-        self._add(call)
+        self._add(call, late=late)
         return future
 
     def resubmit(
@@ -211,7 +211,7 @@ class Channel:
         self._add(call)
         return future
 
-    def _add(self, call: PendingCall) -> None:
+    def _add(self, call: PendingCall, *, late: bool = False) -> None:
         """Let *call* wait its turn, and send what may go."""
         call.future._attach(call, self)
         with self._changed:

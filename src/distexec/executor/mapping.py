@@ -154,7 +154,7 @@ def _columns(
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
     """How many inputs there will be, if that can be told before."""
     lengths = [len(each) for each in iterables if isinstance(each, Sized)]
-    return min(lengths) if len(lengths) == len(iterables) else None
+    return min(lengths, default=0) if len(lengths) == len(iterables) else None
 
 
 def _chunks(inputs: Iterator[Any], size: int) -> Iterator[list[Any]]:
