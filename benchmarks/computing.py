@@ -25,8 +25,8 @@ def measure(pool: Pool, paths: list[str]) -> float:
 
 
 def main() -> None:
-    options = read_options(__doc__)
-    paths = standard_library()[::8]
+    options = read_options(__doc__, rounds=4)
+    paths = standard_library()[::16]
     report = Report("computing", __doc__ or "", "seconds", plot="makespan")
     with contest(measure, NAMES, options, workers=os.cpu_count() or 1) as open_contest:
         found = open_contest.rounds(options.rounds, paths[-4:] if options.quick else paths)
