@@ -1,6 +1,6 @@
 """How long does real work take that keeps every processor busy?
 
-The demo's: each call reads, parses and measures one file of the standard library; every eighth
+The demo's: each call reads, parses and measures a file of the standard library; every sixteenth
 file, the largest first. As many workers as processors.
 """
 
