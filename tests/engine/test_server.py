@@ -16,6 +16,7 @@ from conftest import eventually
 from distexec.engine import server
 from distexec.engine.guard import Process
 from distexec.errors import ClusterRefused, ClusterUnavailable
+from distexec.store.endpoint import BLOB_FOLDER
 
 PASSWORD = "0123456789abcdef" * 4
 
@@ -125,7 +126,8 @@ def test_folder_is_private_and_its_path_short() -> None:
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert folder.parent == Path(tempfile.gettempdir())
-    folder.rmdir()
+    assert stat.S_IMODE((folder / BLOB_FOLDER).stat().st_mode) == 0o700
+    shutil.rmtree(folder)
 
 
 def test_no_place_for_the_socket_names_every_place() -> None:
