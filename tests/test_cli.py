@@ -1,10 +1,14 @@
 """The `distexec` command does its work, or says in one line why not, and never shows a secret."""
 
+import json
 import os
+import pty
+import select
 import signal
 import stat
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -309,3 +313,84 @@ def test_worker_joins_a_cluster_and_leaves_it(
 
     assert process.returncode == 0
     eventually(lambda: "gpu" not in nodes())
+
+
+def test_status_shows_the_cluster(cluster: LocalCluster) -> None:
+    """The first question of every operator, for people and for programs."""
+    text = distexec("status", "--cluster", cluster.url)
+    data = json.loads(distexec("status", "--cluster", cluster.url, "--json").stdout)
+
+    assert text.returncode == 0, text.stderr
+    assert "NODE" in text.stdout
+    assert cluster.node in text.stdout
+    assert data["nodes"][0]["name"] == cluster.node
+    assert data["nodes"][0]["load"]["processors"] > 0
+    assert [queue["name"] for queue in data["queues"]] == ["distexec"]
+
+
+def test_config_says_where_values_come_from(tmp_path: Path) -> None:
+    """Two answers to one question are told apart by their source; passwords stay hidden."""
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.distexec]\nurl = 'redis://:s3cret@localhost'\nlinger_seconds = 7\n"
+    )
+    done = subprocess.run(
+        command("config"), capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path
+    )
+
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert rows["linger_seconds"][0] in ("7", os.environ.get("DISTEXEC_LINGER_SECONDS"))
+    assert rows["url"][-1] == str(tmp_path / "pyproject.toml")
+    assert "s3cret" not in done.stdout
+    assert rows["max_payload_bytes"][-1] == "default"
+
+
+def test_drained_node_ends(start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    """A machine is taken out of the cluster without a call lost, from anywhere."""
+    with LocalCluster(1) as home:
+        node = start("worker", "--cluster", home.url, "--slots", "1", "--name", "spare@here")
+        eventually(lambda: "spare@here" in distexec("ping", "--cluster", home.url).stdout, 30)
+
+        wrong = distexec("drain", "spare", "--cluster", home.url)
+        done = distexec("drain", "spare@here", "--cluster", home.url)
+
+        assert wrong.returncode == 1
+        assert "no node 'spare' answers: there are" in wrong.stderr
+        assert (done.returncode, done.stdout) == (0, "spare@here drains\n")
+        assert node.wait(timeout=30) == 0
+
+
+def test_top_lives_in_a_terminal(cluster: LocalCluster) -> None:
+    """It draws until q, and leaves the terminal as it was; elsewhere it says what to do."""
+    ours, theirs = pty.openpty()
+    with ExitStack() as stack:
+        stack.callback(os.close, ours)
+        before = termios.tcgetattr(theirs)
+        process = stack.enter_context(
+            subprocess.Popen(
+                command("top", "--cluster", cluster.url, "--every", "0.1"),
+                stdin=theirs, stdout=theirs, stderr=theirs,
+            )
+        )  # fmt: skip
+        stack.callback(process.kill)
+        seen = b""
+        while cluster.node.encode() not in seen or seen.count(b"q: quit") < 2:
+            assert select.select([ours], [], [], 30)[0], seen
+            seen += os.read(ours, 65536)
+        os.write(ours, b"q")
+
+        def has_ended() -> bool:
+            nonlocal seen
+            if select.select([ours], [], [], 0)[0]:
+                seen += os.read(ours, 65536)
+            return process.poll() is not None
+
+        eventually(has_ended, timeout=30)
+        after = termios.tcgetattr(theirs)
+        os.close(theirs)
+
+    assert process.returncode == 0
+    assert after == before
+    assert b"\x1b[?1049h" in seen
+    refused = distexec("top", "--cluster", cluster.url)
+    assert refused.returncode == 2
+    assert "distexec status" in refused.stderr

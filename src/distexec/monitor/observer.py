@@ -1,14 +1,11 @@
 """Reads a cluster's records from its server, and orders nodes about."""
 
-import contextlib
 import json
-import os
 from collections import Counter
 
-from distexec.errors import ClusterError, SecretError
+from distexec.errors import SecretError
 from distexec.monitor.report import ClusterReport, read_demand, read_node, summarise_queues
 from distexec.settings import Settings
-from distexec.store.connect import open_caller_store
 from distexec.store.endpoint import Endpoint
 from distexec.store.port import ExecutorRef
 from distexec.store.redis_monitor import RedisMonitorStore
@@ -32,8 +29,6 @@ class Observer:
         secrets = secret.load(beside=self._endpoint.folder)
         self._seal = Seal(*secrets) if secrets else None
         self._looks = RedisMonitorStore(self._endpoint, settings)
-        # Nodes are read, and ordered about, as callers do it.
-        self._store = open_caller_store(self._endpoint, f"look-{os.urandom(4).hex()}", settings)
 
     def look(self) -> ClusterReport:
         """Return the cluster as it is now.
@@ -42,15 +37,14 @@ class Observer:
             ClusterError: The server does not answer, or refuses.
         """
         looks = self._looks
-        figures, now = looks.server(), looks.now()
-        leases = {status.name: looks.node_leases(status.name) for status in self._store.nodes()}
+        figures, statuses, now = looks.server(), looks.nodes(), looks.now()
+        leases = {status.name: looks.node_leases(status.name) for status in statuses}
         held: Counter[ExecutorRef] = Counter(
             lease.ref for found in leases.values() for lease in found
         )
         nodes = [
             read_node(status, now, [lease.pid for lease in leases[status.name]], self._seal)
-            for status in sorted(self._store.nodes())
-            if status.name in leases
+            for status in sorted(statuses)
         ]
         found = (
             read_demand(queue, ref, frame, held[ref], self._seal)
@@ -61,10 +55,10 @@ class Observer:
             (executor for executor in found if executor is not None),
             key=lambda executor: (executor.queue, executor.session, executor.executor),
         )
-        kind = "Valkey" if "valkey_version" in figures else "Redis"
+        kind = "valkey" if "valkey_version" in figures else "redis"
         version = figures.get("valkey_version") or figures.get("redis_version", "?")
         return ClusterReport(
-            server=f"{self._endpoint.display} ({kind} {version})",
+            server=f"{self._endpoint.display}: {kind} {version}",
             memory_used=int(figures.get("used_memory", 0)),
             memory_limit=int(figures.get("maxmemory", 0)),
             clients=int(figures.get("connected_clients", 0)),
@@ -85,13 +79,11 @@ class Observer:
                 f"no secret for the cluster at {self._endpoint.display}: nodes obey only who has it"
             )
         body = json.dumps({**command, "at": self._looks.now()}).encode()
-        self._store.command(node, self._seal.seal(Direction.CONTROL, places.command(node), body))
+        self._looks.command(node, self._seal.seal(Direction.CONTROL, places.command(node), body))
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connection."""
         self._looks.close()
-        with contextlib.suppress(ClusterError):  # Nothing of ours is there to remove.
-            self._store.close()
 
     def __enter__(self) -> "Observer":
         return self

@@ -31,6 +31,8 @@ class NodeReport:
     leases: int = 0
     python: str = ""
     version: str = ""
+    #: Foreign frames and messages that it has put aside.
+    refused: int = 0
     #: As `distexec.engine.load.Load` has it; empty for nodes that do not tell.
     load: Mapping[str, float] = field(default_factory=dict)
 
@@ -114,6 +116,7 @@ def read_node(status: NodeStatus, now: float, pids: Sequence[int], seal: Seal | 
             pid=int(record["pid"]),
             queues=tuple(record["queues"]),
             slots=int(record["slots"]),
+            refused=int(record.get("refused", 0)),
             load=dict(record.get("load", {})),
         )
     except FrameRejected as error:

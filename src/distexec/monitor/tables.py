@@ -15,7 +15,7 @@ def render(report: ClusterReport, width: int | None = None) -> str:
     """
     limit = f" of {size(report.memory_limit)}" if report.memory_limit else ""
     lines = [
-        f"{report.server}: {size(report.memory_used)}{limit} used, {report.clients} clients, "
+        f"{report.server}, {size(report.memory_used)}{limit} used, {report.clients} clients, "
         f"{report.commands_per_second:,} commands/s",
         "",
         *_table(

@@ -13,6 +13,7 @@ from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
 from distexec.store.fitness import check_server
 from distexec.store.link import Command, Link, ServerError, script
+from distexec.store.node_records import read_nodes, read_text, send_command
 from distexec.store.port import (
     Damage,
     ExecutorRef,
@@ -25,9 +26,6 @@ from distexec.store.port import (
     SessionUnknown,
 )
 from distexec.store.redis_letters import RedisLetterStore
-
-#: Seconds that a command for a node is kept.
-COMMAND_SECONDS = 60
 
 #: Reply frames read at a time at most.
 MOST_REPLIES = 512
@@ -266,7 +264,7 @@ class RedisCallerStore:
         for queue, group in zip(queues, groups, strict=True):
             for consumer in () if isinstance(group, ServerError) else group:
                 fields = dict(zip(consumer[::2], consumer[1::2], strict=True))
-                name = _text(fields[b"name"])
+                name = read_text(fields[b"name"])
                 if fields[b"pending"] and name not in found:
                     found[name] = LeaseRecord(name, "", 0, 0, queue, 0.0)
         return list(found.values())
@@ -301,22 +299,10 @@ class RedisCallerStore:
         return _read_lease(lease, record)
 
     def nodes(self) -> list[NodeStatus]:
-        names = [_text(name) for name in self._link.call("SMEMBERS", keys.NODE_NAMES)]
-        names = [name for name in names if name.isprintable()]
-        if not names:
-            return []
-        answers = self._link.run(
-            *(("HMGET", keys.node_record(name), "frame", "at") for name in names)
-        )
-        found = (_read_status(name, answer) for name, answer in zip(names, answers, strict=True))
-        return [status for status in found if status is not None]
+        return read_nodes(self._link)
 
     def command(self, node: str, frame: Frame) -> None:
-        stream = keys.node_commands(node)
-        self._link.run(
-            ("XADD", stream, "MAXLEN", 64, "*", "f", frame),
-            ("EXPIRE", stream, COMMAND_SECONDS),
-        )
+        send_command(self._link, node, frame)
 
     def beat(self, refs: Sequence[ExecutorRef]) -> float:
         if not refs:
@@ -402,11 +388,6 @@ def _number(identity: bytes) -> int:
     return int(identity.partition(b"-")[0])
 
 
-def _text(name: bytes) -> str:
-    """*name* as text, from which its bytes can be had again: anybody could have written it."""
-    return name.decode(errors="surrogateescape")
-
-
 def _read_time(answer: Sequence[bytes]) -> float:
     return int(answer[0]) + int(answer[1]) / 1e6
 
@@ -418,14 +399,3 @@ def _read_lease(lease: bytes, record: bytes) -> LeaseRecord | None:
         return LeaseRecord(lease.decode(), node, int(pid), int(threads), queue, float(admitted))
     except ValueError:
         return None
-
-
-def _read_status(name: str, answer: Any) -> NodeStatus | None:
-    """Read a node's record: without a frame if it cannot be read, ``None`` if there is none."""
-    try:
-        if isinstance(answer, ServerError):
-            return NodeStatus(name, 0.0, b"")
-        frame, at = answer
-        return None if frame is None and at is None else NodeStatus(name, float(at), bytes(frame))
-    except (ValueError, TypeError):
-        return NodeStatus(name, 0.0, b"")

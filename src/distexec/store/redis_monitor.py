@@ -1,4 +1,4 @@
-"""What an operator may see of a cluster, and nobody else needs: it reads, and changes nothing."""
+"""What an operator may see of a cluster, and nobody else needs."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,8 @@ from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link
-from distexec.store.port import ExecutorRef, Frame
+from distexec.store.node_records import read_nodes, send_command
+from distexec.store.port import ExecutorRef, Frame, NodeStatus
 
 #: Keys looked at in one step of a scan: some tenths of a millisecond of the server's time.
 _SCAN_COUNT = 500
@@ -30,6 +31,14 @@ class RedisMonitorStore:
         """The server's own figures, as ``INFO`` names them."""
         text = bytes(self._link.call("INFO")).decode(errors="replace")
         return dict(line.partition(":")[::2] for line in text.splitlines() if ":" in line)
+
+    def nodes(self) -> list[NodeStatus]:
+        """The nodes that beat."""
+        return read_nodes(self._link)
+
+    def command(self, node: str, frame: Frame) -> None:
+        """Hand *frame* to the node's commands."""
+        send_command(self._link, node, frame)
 
     def now(self) -> float:
         """The server's clock, in seconds."""
@@ -60,8 +69,11 @@ class RedisMonitorStore:
         fields = self._link.call("HGETALL", keys.node_leases(name))
         found = []
         for lease, holder in zip(fields[::2], fields[1::2], strict=True):
-            pid, session, executor = holder.decode().split(" ")
-            found.append(NodeLease(lease.decode(), int(pid), ExecutorRef(session, executor)))
+            try:
+                pid, session, executor = holder.decode().split(" ")
+                found.append(NodeLease(lease.decode(), int(pid), ExecutorRef(session, executor)))
+            except ValueError:  # None of ours.
+                continue
         return found
 
     def close(self) -> None:
