@@ -27,6 +27,7 @@ row     fault                                         module
 24      a node ended in five ways                     test_shutdowns
 26      error, exit and crash at five places          test_crash_matrix
 27      the k-th command fails, for every k           test_every_command
+bits    bits turned round in frames                   test_every_command
 28, 29  soaks: without a fault; with random ones      test_soak
 ======  ============================================  =====================
 

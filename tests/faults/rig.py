@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+import cluster.rig
 import distexec
 from bad_inputs.servers import Server
 from cluster.rig import NodeProcess, RealCluster
@@ -31,7 +32,10 @@ from .proxy import Proxy
 PERSISTENT = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 #: Shown of each node's log with a row that failed.
-LOG_CHARACTERS = 5000
+LOG_CHARACTERS = 20_000
+
+#: Loaded by each interpreter that finds it: a node tells where it is when asked by a signal.
+TELLS_ITS_STACKS = "import faulthandler, signal; faulthandler.register(signal.SIGUSR2)"
 
 
 class FaultyServer:
@@ -182,7 +186,13 @@ class Rig:
             process.resume()
 
     def logs(self) -> str:
-        """The last words of each node of now."""
+        """The last words of each node of now, with the stacks of all its processes."""
+        for node in self.nodes.values():
+            size = node.log.stat().st_size
+            for process in whole(node):
+                process.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(AssertionError):
+                eventually(lambda node=node, size=size: node.log.stat().st_size > size, 1)
         return "\n".join(
             f"--- {name}\n{node.log.read_text(errors='replace')[-LOG_CHARACTERS:]}"
             for name, node in self.nodes.items()
@@ -204,6 +214,8 @@ def running_rig(folder: Path, *server_options: str, **settings: Any) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(f"DISTEXEC_{name.upper()}", str(value))
+        (folder / "sitecustomize.py").write_text(TELLS_ITS_STACKS)
+        patch.setattr(cluster.rig, "PATHS", [*cluster.rig.PATHS, str(folder)])
         rig = Rig(folder, *server_options)
         patch.setenv("DISTEXEC_SECRET", rig.cluster.secret_text)
         try:
