@@ -52,6 +52,8 @@ class Settings:
     unavailable_seconds: float = 120.0
     #: A queue that nobody serves is reported after this time.
     no_worker_warning_seconds: float = 5.0
+    #: A call that outlasted its time limit, and was told so, has this long to end by itself.
+    grace_seconds: float = 1.0
     #: Dead letters are kept so long on the server; and so many, of so many bytes together.
     dead_letter_expiry_seconds: float = 7 * 86400.0
     most_dead_letters: float = 1000

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,16 +22,27 @@ LIMIT = 0.2
 ENDLESS = 70
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[distexec.LocalCluster]:
+    """A cluster that kills nobody, however long an interrupted call takes on a busy machine."""
+    cluster = distexec.LocalCluster(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTEXEC_GRACE_SECONDS", "60")
+        cluster.start().wait_ready()
+    with cluster:
+        yield cluster
+
+
 @pytest.mark.parametrize(
     "function", [deeds.sleep_long, deeds.wait_for_a_lock, deeds.sleep_on_a_loop, deeds.spin]
 )
 def test_what_can_be_interrupted_is(
-    two_slots: distexec.LocalCluster, function: Callable[[], Any]
+    patient: distexec.LocalCluster, function: Callable[[], Any]
 ) -> None:
     """The process goes on: a new one would cost its imports and its initializer."""
-    with distexec.DistributedExecutor(1, cluster=two_slots) as executor:
+    with distexec.DistributedExecutor(1, cluster=patient) as executor:
         view = executor.options(timeout=LIMIT)
-        pid = view.submit(os.getpid).result(timeout=25)
+        pid = executor.submit(os.getpid).result(timeout=25)
         error = view.submit(function).exception(timeout=25)
 
         assert isinstance(error, distexec.CallTimeout) and isinstance(error, TimeoutError)
@@ -70,9 +81,9 @@ def test_unpickling_counts(executor: distexec.DistributedExecutor) -> None:
     assert isinstance(future.exception(timeout=25), distexec.CallTimeout)
 
 
-def test_an_answer_after_the_time_is_none(two_slots: distexec.LocalCluster) -> None:
+def test_an_answer_after_the_time_is_none(patient: distexec.LocalCluster) -> None:
     """Else the limit would mean something else for each function."""
-    with distexec.DistributedExecutor(1, cluster=two_slots) as executor:
+    with distexec.DistributedExecutor(1, cluster=patient) as executor:
         future = executor.options(timeout=LIMIT).submit(deeds.answer_anyway)
 
         with pytest.raises(distexec.CallTimeout):

@@ -45,7 +45,7 @@ from distexec.worker.blobs import LeaseBlobs
 from distexec.worker.contact import PASSING, Contact
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Hands, Running, Taken
 from distexec.worker.keeper import Keeper
-from distexec.worker.limit import GRACE_SECONDS, TimeLimit, Watchdog, raise_in
+from distexec.worker.limit import TimeLimit, Watchdog, raise_in
 from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
 from distexec.worker.run import CpuMeter, Functions, execute, out_of_time, run_call, run_within
@@ -253,11 +253,12 @@ class Lease:
     def _run_within_limit(self, running: Running) -> Reply:
         """Run a call that has a time limit, on this thread."""
         call = running.taken.call
-        limit = TimeLimit(call.timeout, f"node {self._node}, process {self._pid}")
+        place = f"node {self._node}, process {self._pid}"
+        limit = TimeLimit(call.timeout, self._settings.grace_seconds, place)
         running.limit = limit
         self._keeper.wake()
         if self._watchdog is not None:
-            self._watchdog.watch(call.number, limit.deadline + GRACE_SECONDS)
+            self._watchdog.watch(call.number, limit.end)
         try:
             return run_within(limit, call, self._run)
         finally:

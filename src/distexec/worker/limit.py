@@ -2,7 +2,7 @@
 
 ::
 
-    0 s        timeout                  + GRACE_SECONDS
+    0 s        timeout                  + grace
     |--runs----|--has been interrupted--|--killed
 
 The interruption is raised in the user's function by the lease's keeper. On a process's main thread
@@ -17,14 +17,11 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from distexec.errors import CallTimeout
 
 T = TypeVar("T")
-
-#: Seconds that an interrupted call has to end by itself: to close files, say.
-GRACE_SECONDS: Final = 1.0
 
 
 class Watchdog(Protocol):
@@ -44,11 +41,14 @@ class TimeLimit:
 
     Args:
         seconds: From now on.
+        grace: Seconds that the call has to end by itself when it was interrupted.
         where: Names node and process, for the error.
     """
 
-    def __init__(self, seconds: float, where: str) -> None:
+    def __init__(self, seconds: float, grace: float, where: str) -> None:
         self.seconds, self.deadline = seconds, time.monotonic() + seconds
+        #: When the process is killed, or the call given up.
+        self.end = self.deadline + grace
         #: What the call ends with once it is interrupted, whatever it does about that.
         self.error = CallTimeout(seconds, f"{where}, interrupted")
         self.expired = False
@@ -97,7 +97,7 @@ class TimeLimit:
         if now < self.deadline:
             return self.deadline - now
         self._interrupt()
-        return self.deadline + GRACE_SECONDS - now
+        return self.end - now
 
     def _interrupt(self) -> None:
         """Raise the error in the call, once, unless it has just ended."""
