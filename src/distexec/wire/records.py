@@ -83,7 +83,7 @@ class Reply(NamedTuple):
     attempt: int
     #: Wall time inside the user's function, by the worker's monotonic clock.
     run_seconds: float
-    #: Processor time of the thread that ran it.
+    #: Time that it computed, or would have if nobody else had wanted the processor.
     cpu_seconds: float
     payload: bytes | memoryview
 

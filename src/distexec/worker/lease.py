@@ -48,8 +48,9 @@ from distexec.worker.keeper import Keeper
 from distexec.worker.limit import TimeLimit, Watchdog, raise_in
 from distexec.worker.outbox import Outbox
 from distexec.worker.reader import Reader
-from distexec.worker.run import CpuMeter, Functions, execute, out_of_time, run_call, run_within
+from distexec.worker.run import Functions, execute, out_of_time, run_call, run_within
 from distexec.worker.runners import Runners
+from distexec.worker.usage import CpuMeter
 
 T = TypeVar("T")
 
@@ -229,7 +230,7 @@ class Lease:
                 os._exit(0)  # The call forked, and this is the child: only the parent answers.
             now = time.monotonic()
             seconds = now - running.started_at
-            cpu = meter.share(seconds, now)
+            cpu = meter.computed(seconds, now)
             if kind in GIVES_BACK:
                 payload = pack_entry(entry) + payload
             else:

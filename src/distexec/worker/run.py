@@ -22,13 +22,11 @@ from distexec.wire.records import CallFlag, Envelope, Reply, ReplyKind
 from distexec.wire.values import result_parts, unpack_arguments, unpack_function
 from distexec.worker.group import run_group, without_our_frames
 from distexec.worker.limit import TimeLimit
+from distexec.worker.usage import CpuMeter
 
 #: Functions that a process keeps of one executor. A program that makes a lambda per call would
 #: otherwise fill the workers' memory.
 MOST_FUNCTIONS = 512
-
-#: Seconds between two looks at the processor time of short calls: a look takes half a microsecond.
-ASK_SECONDS = 0.0002
 
 
 class Functions:
@@ -58,10 +56,12 @@ class Functions:
 
 def run_call(call: Envelope, run: Callable[[Envelope], tuple[ReplyKind, bytes]]) -> Reply:
     """Return the last reply of a call that *run* executes on this thread."""
-    started, cpu_started = time.monotonic(), time.thread_time()
+    started = time.monotonic()
+    meter = CpuMeter(started)
     kind, payload = run(call)
-    run_seconds = time.monotonic() - started
-    cpu_seconds = time.thread_time() - cpu_started
+    now = time.monotonic()
+    run_seconds = now - started
+    cpu_seconds = meter.computed(run_seconds, now)
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
 
 
@@ -114,26 +114,6 @@ def execute(
         kind = ReplyKind.FAILED
         payload = pack_exception(without_our_frames(error))
     return kind, payload
-
-
-class CpuMeter:
-    """The processor time of short calls that follow one another on this thread.
-
-    Asking takes as long as such a call. So it is asked once in a while, and each call is told its
-    share of what they used together.
-    """
-
-    def __init__(self, now: float) -> None:
-        self._asked_at, self._cpu = now, time.thread_time()
-        self._share = 1.0
-
-    def share(self, seconds: float, now: float) -> float:
-        """Processor seconds of a call that lasted *seconds* and ended *now*."""
-        if now - self._asked_at > ASK_SECONDS:
-            cpu = time.thread_time()
-            self._share = min((cpu - self._cpu) / (now - self._asked_at), 1.0)
-            self._asked_at, self._cpu = now, cpu
-        return seconds * self._share
 
 
 def run_within(limit: TimeLimit, call: Envelope, run: Callable[[Envelope], Reply]) -> Reply:
