@@ -17,6 +17,7 @@ import distexec
 from distexec.settings import Settings
 from distexec.store.link import Link
 from ring import deeds
+from ring.learning import freeze
 
 #: What the counts below are spread over.
 CALLS = 400
@@ -36,11 +37,7 @@ def make_pool(cluster: distexec.LocalCluster) -> Iterator[distexec.DistributedEx
     with distexec.DistributedExecutor(2, cluster=cluster) as pool:
         for number in range(50):
             assert pool.submit(deeds.add_one, number).result(timeout=60) == number + 1
-        channel = pool._channel
-        assert channel is not None
-        function_id = channel._packer.pack(deeds.add_one)[0]
-        for _ in range(50):
-            channel.window.learn(function_id, 1e-5, 1e-5)
+        freeze(pool, deeds.add_one)
         yield pool
 
 

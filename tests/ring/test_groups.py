@@ -9,6 +9,7 @@ import pytest
 import distexec
 from distexec.wire.records import CallFlag
 from ring import deeds
+from ring.learning import freeze
 
 #: Inputs enough for several groups.
 MANY = 2000
@@ -24,11 +25,7 @@ def make_pool(two_slots: distexec.LocalCluster) -> Iterator[distexec.Distributed
 
 def teach(pool: distexec.DistributedExecutor, function: Callable[..., Any]) -> list[int]:
     """Let the executor believe that calls of *function* are short; returns the sizes of groups."""
-    channel = pool._channel
-    assert channel is not None
-    function_id = channel._packer.pack(function)[0]
-    for _ in range(50):
-        channel.window.learn(function_id, 1e-5, 1e-5)
+    channel = freeze(pool, function)
     sizes: list[int] = []
     add = channel.window.add
 
