@@ -177,5 +177,6 @@ def test_row_29_random_faults(
 
     print(f"seed {seed}:", *happened)
     assert verdict.hits >= 3
-    # None of them takes more than what was under way: two entries of each lease, and replies.
-    assert verdict.extra <= verdict.hits * 200
+    # None of them takes more than what was under way, which is work of some tens of milliseconds:
+    # two calls of each lease, or hundreds if they do nothing.
+    assert verdict.extra <= verdict.hits * (1000 if seconds == 0.0 else 8)
