@@ -63,14 +63,16 @@ class Running:
         return cls(taken, time.monotonic(), threading.get_ident())
 
     def watch(self, now: float) -> tuple[float, float]:
-        """Seconds since the keeper first saw it, and how many of these its thread computed.
+        """Seconds since it started, and how many of these its thread computed.
 
-        Not since it started: that would cost every call two more looks at a clock.
+        Nobody looks at the processor's clock when a call starts: that would cost each one more than
+        it costs to start it. Until the keeper first sees it, it is taken to compute.
         """
         cpu = _cpu_time(self.thread)
         if self.seen_at is None:
             self.seen_at, self.cpu_seen = now, cpu
-        return now - self.seen_at, cpu - self.cpu_seen
+        share = (cpu - self.cpu_seen) / (now - self.seen_at) if now > self.seen_at else 1.0
+        return now - self.started_at, share * (now - self.started_at)
 
 
 class Hands:

@@ -48,12 +48,11 @@ class Runners:
         sharing = self._spec.sharing
         if not running or sharing is Sharing.NEVER:
             return 0
-        for each in running:
-            if each.taken.runs_alone:
-                return 0
-            elapsed, computed = each.watch(now)
-            if not is_waiting(sharing, elapsed, computed):
-                return 0
+        watched = [each.watch(now) for each in running]
+        if any(each.taken.runs_alone for each in running) or not all(
+            is_waiting(sharing, elapsed, computed) for elapsed, computed in watched
+        ):
+            return 0
         return runners_to_add(len(running), self._spec.limit)
 
     def add(self, room: int, *, taken: int, running: int) -> int:
