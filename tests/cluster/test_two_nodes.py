@@ -256,3 +256,22 @@ def test_a_lost_call_without_a_node_waits_for_one(
 
     assert results == [(n, "replacement") for n in range(5)]
     replacement.kill()
+
+
+def test_a_second_node_of_the_same_name_is_refused(
+    cluster: RealCluster, nodes: list[NodeProcess]
+) -> None:
+    """Their beats would bury each other's living processes; the name of a dead one is free."""
+    second = cluster.start("n1", "left")
+    assert second.process.wait(timeout=60) == 1
+    assert "a node 'n1@" in second.log.read_text()
+    assert "give this one another --name" in second.log.read_text()
+
+    last = cluster.start("last", "left")
+    cluster.ready(last)
+    dead = cluster.records()["last"]["pid"]
+    last.kill()
+    heir = cluster.start("last", "left")
+    eventually(lambda: heir.is_there() and cluster.records()["last"]["pid"] != dead, timeout=60)
+    heir.stop()
+    assert heir.process.wait(timeout=60) == 0

@@ -103,6 +103,8 @@ def run(
         ClusterError: No cluster is named, there is no secret, or the server refuses us.
         ValueError: The URL or a setting cannot be read.
     """
+    from distexec.engine.names import refuse_second
+
     logs.to_stderr(logging.getLevelName(log_level) if isinstance(log_level, str) else log_level)
     membership = Membership.of_environment(url, is_supervised=True)
     if url and Endpoint.parse(url).password and url in " ".join(sys.argv):
@@ -114,13 +116,14 @@ def run(
     if drain is not None:
         settings = replace(membership.settings, drain_seconds=drain)
         membership = replace(membership, settings=settings)
-    host = socket.gethostname()
     name = name or f"node-{os.getpid()}"
+    name = name if "@" in name else f"{name}@{socket.gethostname()}"
+    refuse_second(membership, name)
     with tempfile.TemporaryDirectory(prefix="distexec-") as folder:
         _keep_temporary_files_in(folder)
         return _supervise(
             membership,
-            name=name if "@" in name else f"{name}@{host}",
+            name=name,
             queues=queues,
             slots=slots or os.cpu_count() or 1,
             own_group=True,
