@@ -36,10 +36,10 @@ class DropMalformed(bootsteps.StartStopStep):
         channel = parent.task_consumer.channel
         handlers = getattr(channel, "handlers", {})
         if "BRPOP" in handlers:  # Other transports than Redis' do their own decoding.
-            handlers["BRPOP"] = _dropping(handlers["BRPOP"])
+            handlers["BRPOP"] = _dropping(handlers["BRPOP"], parent.mend)
 
 
-def _dropping(read: Callable[..., Any]) -> Callable[..., Any]:
+def _dropping(read: Callable[..., Any], mend: Callable[[], None]) -> Callable[..., Any]:
     def read_or_drop(**options: Any) -> Any:
         try:
             return read(**options)
@@ -47,6 +47,11 @@ def _dropping(read: Callable[..., Any]) -> Callable[..., Any]:
             # The server has removed it from the queue already.
             flags.refusals.note("A malformed message", repr(error))
             raise Empty from error  # Understood by kombu's loop: nothing to deliver.
+        except Exception as error:
+            if not _tells_damage(error):
+                raise
+            mend()
+            raise Empty from error
 
     return read_or_drop
 
@@ -62,14 +67,23 @@ class NodeConsumer(Consumer):
         return super().ensure_connected(connection)
 
     def connect(self) -> Any:
-        """Connect, and remove what would make each command of kombu's fail.
-
-        Celery reconnects after such an error; without this it would for ever.
-        """
+        """Connect, and remove what would make commands of kombu's fail, and end the connection."""
         connection = super().connect()
-        for found in _remove_damaged(connection.default_channel, self.app.amqp.queues.consume_from):
-            flags.refusals.note("A key of the queue", found)
+        self._mend(connection.default_channel)
         return connection
+
+    def mend(self) -> None:
+        """Remove what others wrote over kombu's keys.
+
+        Reconnecting would do as well, but Celery's pool does not always stand that while one of its
+        children dies.
+        """
+        consumer: Any = self
+        self._mend(consumer.task_consumer.channel)
+
+    def _mend(self, channel: Any) -> None:
+        for found in _remove_damaged(channel, self.app.amqp.queues.consume_from):
+            flags.refusals.note("A key of the queue", found)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Wrap Celery's handler, which trusts that a body is a triple and a header a string."""
@@ -77,7 +91,7 @@ class NodeConsumer(Consumer):
         consumer: Any = self  # Its stubs know half of it.
 
         def handle_or_reject(message: Any) -> None:
-            message.ack_log_error = functools.partial(_acknowledge, message)
+            message.ack_log_error = functools.partial(_acknowledge, message, self.mend)
             try:
                 handle(message)
             except _NO_TASK as error:
@@ -87,14 +101,25 @@ class NodeConsumer(Consumer):
         return handle_or_reject
 
 
-def _acknowledge(message: Any, *_: Any) -> None:
+def _acknowledge(message: Any, mend: Callable[[], None], *_: Any) -> None:
     """Acknowledge; a failure ends the connection, and Celery makes a new one.
 
     kombu would log it and count the message as being worked on for ever. With as many of these as
     there are slots it takes nothing any more, and has no command under way whose connection could
     be seen to break: the worker is deaf.
     """
-    message.ack()
+    try:
+        message.ack()
+    except Exception as error:
+        if not _tells_damage(error):
+            raise
+        mend()
+        message.ack()
+
+
+def _tells_damage(error: Exception) -> bool:
+    """Whether the server refused a command for the type of its key, in redis-py's words."""
+    return "WRONGTYPE" in str(error)
 
 
 def _remove_damaged(channel: Any, queues: Mapping[str, Any]) -> Iterator[str]:
