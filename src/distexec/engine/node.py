@@ -23,12 +23,17 @@ from celery.worker import state
 from distexec.engine import flags, logs
 from distexec.engine.heart import Heart, Orders
 from distexec.engine.membership import Membership
+from distexec.engine.pulse import Pulse
 from distexec.engine.wakeup import other_broker
 
 logger = logging.getLogger(__name__)
 
 #: Children forked in one go. Between two such steps those that are ready get their first lease.
 _FORKS_AT_ONCE: Final = 4
+
+#: A main thread that gives no sign for so many times the expiry of a node is stuck. Celery's own
+#: longest stop is a reconnection to its broker, with pauses of two seconds.
+_STUCK_EXPIRIES: Final = 5
 
 #: Seconds between looks whether tasks of a host application wait for a slot, or a child is busy.
 _LOOK_SECONDS: Final = 0.1
@@ -65,6 +70,9 @@ class Node(bootsteps.StartStopStep):
             on_death=lambda: self._in_main_thread(self._replace_dead),
             on_beat=self._on_beat,
         )
+        # Below it lies whatever Celery does in one go; a broker that is away is no part of that.
+        patience = _STUCK_EXPIRIES * self._membership.settings.node_expiry_seconds
+        self._pulse = Pulse(lambda: self._in_main_thread(self._pulse.answer), patience)
         self._orders = Orders(
             worker.hostname,
             self._membership,
@@ -172,6 +180,11 @@ class Node(bootsteps.StartStopStep):
         self._server_clock = server_clock - time.monotonic()
         if not self._orders.ident:
             self._orders.start()  # Not before: without a clock it could not refuse stale orders.
+        if self._is_ending:
+            return
+        if self._membership.is_supervised and self._pulse.is_stuck(time.monotonic()):
+            logger.critical("The node's main thread is stuck: the supervisor starts another one")
+            os.kill(os.getpid(), signal.SIGKILL)
         if self._flags.draining:
             self._in_main_thread(self._begin_end)
         elif self._flags.slots != self._target:
