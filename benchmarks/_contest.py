@@ -7,6 +7,7 @@ what else the machine does over all of them. The first turns are a warm-up and d
 import functools
 import multiprocessing
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,9 @@ def contest(
     measure: Measure, names: Sequence[str], options: Options, *, workers: int = WORKERS
 ) -> Iterator[Contest]:
     """Open all contenders that are installed and wanted, and close them with the block."""
+    unknown = set(options.only).difference(names)
+    if unknown:
+        sys.exit(f"no contender {sorted(unknown)[0]!r} here: there are {', '.join(names)}")
     homes: dict[str, list[str]] = {}
     for name in names:
         if options.only and name not in options.only:
