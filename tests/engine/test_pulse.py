@@ -17,7 +17,9 @@ def stick():
     while True:
         time.sleep(0.05)
         node = getattr(sys.modules.get("distexec.engine.node"), "_node_here", None)
-        if node is not None and os.path.exists({flag!r}):
+        heart = getattr(node, "_heart", None)
+        # In the node's children there is a copy of it, without its threads.
+        if heart is not None and heart._thread.is_alive() and os.path.exists({flag!r}):
             hub = node._worker.hub
             if hub is not None:
                 os.unlink({flag!r})
