@@ -4,7 +4,7 @@ from typing import Any
 
 from distexec.store import keys
 from distexec.store.link import Link, ServerError
-from distexec.store.port import Frame, NodeStatus
+from distexec.store.port import ExecutorRef, Frame, NodeStatus
 
 #: Seconds that a command for a node is kept.
 COMMAND_SECONDS = 60
@@ -28,6 +28,16 @@ def send_command(link: Link, node: str, frame: Frame) -> None:
         ("XADD", stream, "MAXLEN", 64, "*", "f", frame),
         ("EXPIRE", stream, COMMAND_SECONDS),
     )
+
+
+def read_holder(holder: bytes) -> tuple[int, ExecutorRef]:
+    """The process that holds a lease, and the executor that it serves, from a node's books.
+
+    Raises:
+        ValueError: None of us wrote it.
+    """
+    child, session, executor = holder.decode().split(" ")
+    return int(child), ExecutorRef(session, executor)
 
 
 def read_text(name: bytes) -> str:

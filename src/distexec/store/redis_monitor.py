@@ -6,7 +6,7 @@ from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link
-from distexec.store.node_records import read_nodes, send_command
+from distexec.store.node_records import read_holder, read_nodes, send_command
 from distexec.store.port import ExecutorRef, Frame, NodeStatus
 
 #: Keys looked at in one step of a scan: some tenths of a millisecond of the server's time.
@@ -70,8 +70,7 @@ class RedisMonitorStore:
         found = []
         for lease, holder in zip(fields[::2], fields[1::2], strict=True):
             try:
-                pid, session, executor = holder.decode().split(" ")
-                found.append(NodeLease(lease.decode(), int(pid), ExecutorRef(session, executor)))
+                found.append(NodeLease(lease.decode(), *read_holder(holder)))
             except ValueError:  # None of ours.
                 continue
         return found

@@ -4,6 +4,7 @@ from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, ServerError, script
+from distexec.store.node_records import read_holder
 from distexec.store.port import ExecutorRef, Frame, KeyDamaged
 from distexec.store.redis_caller import LAST_ID
 
@@ -41,8 +42,7 @@ class RedisNodeStore:
         found = []
         for lease, holder in zip(fields[::2], fields[1::2], strict=True):
             try:
-                child, session, executor = holder.decode().split(" ")
-                found.append((int(child), ExecutorRef(session, executor), lease.decode()))
+                found.append((*read_holder(holder), lease.decode()))
             except ValueError:
                 self._link.call("HDEL", keys.node_leases(name), lease)
         return found
