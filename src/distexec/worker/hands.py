@@ -152,6 +152,10 @@ class Hands:
         """The running calls that their caller does not know to run."""
         return [running for running in self.running.values() if not running.announced]
 
+    def limited(self) -> Running | None:
+        """A running call that has a time limit."""
+        return next((each for each in self.running.values() if each.limit), None)
+
     def _are_held_up(self, now: float) -> bool:
         """Whether every running call is slow."""
         return bool(self.running) and all(

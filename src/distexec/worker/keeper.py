@@ -11,28 +11,28 @@ LONGEST_PAUSE_SECONDS = 0.005
 
 
 class Keeper:
-    """Calls *look_after* while there is something to look after.
+    """Looks after a lease while there is something to look after."""
 
-    Args:
-        look_after: Does what is due. Returns the seconds until the next look; ``None``: not before
-            `wake` is called.
-        fail: Gets what *look_after* raised.
-    """
-
-    def __init__(
-        self, look_after: Callable[[], float | None], fail: Callable[[Exception], None]
-    ) -> None:
-        self._look_after, self._fail = look_after, fail
+    def __init__(self) -> None:
         self._busy = threading.Event()
         #: Whether something happened since the last look.
         self._noted = False
         #: Whether it must be woken for what happens.
         self._sleeps = True
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="distexec-keeper", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, look: Callable[[], float | None], fail: Callable[[Exception], None]) -> None:
+        """Start the thread.
+
+        Args:
+            look: Does what is due. Returns the seconds until the next look; ``None``: not before
+                `wake` is called.
+            fail: Gets what *look* raised.
+        """
+        self._thread = threading.Thread(
+            target=self._run, args=(look, fail), name="distexec-keeper", daemon=True
+        )
         self._thread.start()
 
     def wake(self) -> None:
@@ -45,9 +45,10 @@ class Keeper:
         """End the thread, and wait for it."""
         self._stopping.set()
         self._busy.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, look: Callable[[], float | None], fail: Callable[[Exception], None]) -> None:
         pause: float | None = None
         while not self._stopping.is_set():
             if pause is None or pause > LONGEST_PAUSE_SECONDS:
@@ -61,9 +62,9 @@ class Keeper:
             self._stopping.wait(max(pause, KEEPER_SECONDS))
             was_noted, self._noted = self._noted, False
             try:
-                pause = self._look_after()
+                pause = look()
             except Exception as error:
-                self._fail(error)
+                fail(error)
             if was_noted and pause is None:
                 # One short call after the other, and this look fell between two of them.
                 pause = LONGEST_PAUSE_SECONDS

@@ -1,0 +1,97 @@
+"""Reads a lease's call stream: what one of its threads does that has no call to run."""
+
+import time
+from collections.abc import Callable
+
+from distexec.settings import Settings
+from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.wire.records import Reply, ReplyKind
+from distexec.worker.contact import PASSING
+from distexec.worker.reader import Reader
+from distexec.worker.runners import Runners
+from distexec.worker.standing import Standing
+
+#: Seconds of an idle lease's first look at the stream, and of the later ones. Between two looks it
+#: notices that others ask for its slot.
+FIRST_LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.25
+
+
+class Leader:
+    """What the leading thread of a lease does; one at a time.
+
+    Args:
+        others_wait: Whether somebody else asks for this slot; called while idle.
+        should_yield: Whether the slot must be given back at the next call boundary.
+    """
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        name: str,
+        ref: ExecutorRef,
+        reader: Reader,
+        standing: Standing,
+        runners: Runners,
+        settings: Settings,
+        *,
+        others_wait: Callable[[], bool],
+        should_yield: Callable[[], bool],
+    ) -> None:
+        self._store, self._name, self._ref = store, name, ref
+        self._reader, self._standing, self._runners = reader, standing, runners
+        self._linger = settings.linger_seconds
+        self._others_wait, self._should_yield = others_wait, should_yield
+        #: Whether a thread leads now. Guarded by the lease's lock.
+        self.is_leading = False
+        #: Whether the caller knows that several entries are taken at a time.
+        self._takes_many = False
+
+    def lead(self, is_main: bool) -> None:
+        """Read the stream once, as the only thread that does."""
+        standing, entries = self._standing, None
+        try:
+            standing.send()
+            if self._should_yield():
+                standing.end()
+                return
+            if pause := standing.contact.pause():
+                with standing.changed:
+                    standing.changed.wait(pause)
+                return
+            with standing.changed:
+                hands = standing.hands
+                is_idle = not hands.running and not hands.taken
+                free = len(self._runners) - len(hands.running)
+                idle_seconds = time.monotonic() - standing.idle_since
+            wait = FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
+            entries = self._reader.read(standing.run_times.overall, free, wait)
+            standing.contact.heard()
+            if entries is None:
+                standing.lose()
+            elif not entries and is_idle and is_main:
+                self._leave_if_idle(idle_seconds)
+        except PASSING as error:
+            standing.miss(error)
+        except Exception as error:
+            standing.fail(error)
+        finally:
+            with standing.changed:
+                self.is_leading = False
+                standing.take(entries or ())
+                self.tell_taking(self._reader.takes_many)
+                standing.changed.notify_all()
+
+    def tell_taking(self, many: bool) -> None:
+        """Let the caller know, before the next reply, how many entries are taken at a time."""
+        if many is not self._takes_many:
+            self._takes_many = many
+            kind = ReplyKind.TAKES_MANY if many else ReplyKind.TAKES_ONE
+            number, name = int(self._ref.executor), self._name.encode()
+            self._standing.outbox.post(Reply(number, kind, 0, 0.0, 0.0, name))
+
+    def _leave_if_idle(self, idle_seconds: float) -> None:
+        if idle_seconds < self._linger and not self._others_wait():
+            return
+        if self._store.leave(force=False):
+            self._standing.end()
