@@ -11,7 +11,7 @@ from conftest import eventually
 from distexec.engine.local import LocalCluster
 from distexec.errors import ClusterUnavailable, SecretError
 from distexec.monitor.observer import Observer
-from distexec.monitor.report import ClusterReport
+from distexec.monitor.report import ClusterReport, NodeReport
 from distexec.monitor.tables import render
 
 
@@ -48,6 +48,7 @@ def test_report_shows_nodes_queues_and_executors(cluster: LocalCluster, tmp_path
             assert 0 <= node.load["cpu"] <= 1
             assert (asking.name, asking.wanted, asking.leases, asking.limit) == ("busy", 2, 2, 2)
             assert asking.outstanding == 5
+            assert node.serves == {f"{asking.session}/{asking.executor}": 2}
             assert {queue.name: queue.free for queue in report.queues} == {
                 "distexec": 0,
                 "spare": 0,
@@ -58,6 +59,16 @@ def test_report_shows_nodes_queues_and_executors(cluster: LocalCluster, tmp_path
         gate.touch()
         for future in futures:
             future.result(timeout=30)
+
+        def has_counted() -> NodeReport:
+            (node,) = observer.look().nodes
+            assert node.calls_per_second
+            return node
+
+        node = eventually(has_counted)
+        assert node.run_p50 is not None
+        assert node.run_p95 is not None
+        assert 0 < node.run_p50 <= node.run_p95
 
         text = render(report)
         assert "busy" in text

@@ -12,8 +12,8 @@ from distexec.monitor.report import (
     read_node,
     summarise_queues,
 )
-from distexec.monitor.tables import size
-from distexec.store.port import ExecutorRef, NodeStatus
+from distexec.monitor.tables import duration, size
+from distexec.store.port import ExecutorRef, NodeLease, NodeStatus
 from distexec.wire import places
 from distexec.wire.seal import Direction, Seal
 
@@ -40,13 +40,18 @@ def executor(queue: str, wanted: int, leases: int) -> ExecutorReport:
 def test_node_tells_its_slots_and_its_load() -> None:
     """Two leases in one process, on threads, keep one slot busy."""
     load = {"cpu": 0.5, "processors": 2}
-    status = NodeStatus("n1", 100.0, node_frame(SEAL, load=load))
+    rates = {"calls_per_second": 12.5, "run_p50": 0.1, "run_p95": None}
+    status = NodeStatus("n1", 100.0, node_frame(SEAL, load=load, rates=rates))
 
-    node = read_node(status, 101.5, [11, 11, 12], SEAL)
+    leases = [NodeLease(str(n), pid, REF) for n, pid in enumerate([11, 11, 12])]
+
+    node = read_node(status, 101.5, leases, SEAL)
 
     assert (node.state, node.slots, node.busy, node.leases) == ("serving", 4, 2, 3)
     assert node.age == 1.5
     assert node.load == load
+    assert (node.calls_per_second, node.run_p50, node.run_p95) == (12.5, 0.1, None)
+    assert node.serves == {"session/1": 3}
     assert node.problem is None
 
 
@@ -113,3 +118,12 @@ def test_queues_are_summed_over_nodes_and_executors() -> None:
 def test_sizes_are_short(count: int, text: str) -> None:
     """Three digits are what people read."""
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(2e-05, "20 us"), (0.0123, "12 ms"), (0.45, "450 ms"), (1.26, "1.3 s"), (4096, "4,096 s")],
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    """Microseconds and hours stand in one column."""
+    assert duration(seconds) == text

@@ -24,9 +24,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from distexec.engine import deadlines, flags
+from distexec.engine import deadlines, flags, tally
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
+from distexec.engine.tally import RateMeter
 from distexec.errors import FrameRejected
 from distexec.store.files import shared_folder, sweep
 from distexec.store.port import KeyDamaged, NodeStore
@@ -77,6 +78,7 @@ class Heart:
         self._name, self._membership = name, membership
         self._describe, self._on_death, self._on_beat = describe, on_death, on_beat
         self._meter = LoadMeter()
+        self._rates = RateMeter(tally.current.total(), time.monotonic())
         self._born: deque[Child] = deque()
         self._children: dict[int, tuple[Child, int | None]] = {}
         self._dead: deque[Child] = deque(maxlen=1000)
@@ -269,7 +271,8 @@ class Heart:
         # In a pool of threads the slots are in this process.
         children = list(self._children) or [os.getpid()]
         load = self._meter.read({os.getpid(), *children}).to_fields()
-        record = {"children": children, "load": load, **self._describe()}
+        rates = self._rates.read(tally.current.total(), time.monotonic()).to_fields()
+        record = {"children": children, "load": load, "rates": rates, **self._describe()}
         frame = pack_node(self._membership, self._name, record)
         try:
             at = store.beat(self._name, frame, settings.node_expiry_seconds)

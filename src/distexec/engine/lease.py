@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -12,10 +13,11 @@ from typing import Any, Final
 from billiard import process as billiard_process
 from celery import Celery, Task
 
-from distexec.engine import deadlines, flags
+from distexec.engine import deadlines, flags, tally
 from distexec.engine.membership import Membership
 from distexec.engine.wakeup import LEASE_TASK
 from distexec.errors import FrameRejected
+from distexec.scheduling.histogram import Histogram
 from distexec.store.port import LeaseStore
 from distexec.wire import places
 from distexec.wire.seal import Direction
@@ -107,6 +109,7 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         end_process=_end_process_of(task, frame),
         refusals=flags.refusals,
         watchdog=_watchdog(),
+        tally=_tally(),
     )
     return slot.serve()
 
@@ -125,12 +128,25 @@ def _watchdog() -> deadlines.ChildWatchdog | None:
     return deadlines.ChildWatchdog(index)
 
 
+def _tally() -> Histogram:
+    """Where this slot counts its calls: a child by its place in the pool, a thread by its turn."""
+    index = getattr(billiard_process.current_process(), "index", None)
+    if index is None:
+        if not hasattr(_slot, "index"):
+            _slot.index = next(_threads)
+        index = _slot.index
+    return tally.current.of_slot(index)
+
+
 def _should_yield() -> bool:
     return flags.current.draining or flags.current.slots_wanted
 
 
 #: The store of each slot: of a child process, or of a thread in a pool of threads.
 _slot = threading.local()
+
+#: Numbers the threads of a pool of threads.
+_threads = itertools.count()
 
 
 def _store_of_this_slot(membership: Membership, node: str) -> LeaseStore:

@@ -43,8 +43,7 @@ class Observer:
             lease.ref for found in leases.values() for lease in found
         )
         nodes = [
-            read_node(status, now, [lease.pid for lease in leases[status.name]], self._seal)
-            for status in sorted(statuses)
+            read_node(status, now, leases[status.name], self._seal) for status in sorted(statuses)
         ]
         found = (
             read_demand(queue, ref, frame, held[ref], self._seal)

@@ -1,13 +1,13 @@
 """One look at a cluster, as frozen records: nothing here talks to anybody."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from distexec.errors import FrameRejected
-from distexec.store.port import ExecutorRef, NodeStatus
+from distexec.store.port import ExecutorRef, NodeLease, NodeStatus
 from distexec.wire import places
 from distexec.wire.seal import Direction, Seal
 
@@ -35,6 +35,12 @@ class NodeReport:
     refused: int = 0
     #: As `distexec.engine.load.Load` has it; empty for nodes that do not tell.
     load: Mapping[str, float] = field(default_factory=dict)
+    #: Calls that ended lately, and seconds in the function: median, and what 95 % stay below.
+    calls_per_second: float | None = None
+    run_p50: float | None = None
+    run_p95: float | None = None
+    #: Leases by executor, as ``SESSION/EXECUTOR``.
+    serves: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,20 +94,23 @@ class ClusterReport:
         return json.dumps(asdict(self), indent=2)
 
 
-def read_node(status: NodeStatus, now: float, pids: Sequence[int], seal: Seal | None) -> NodeReport:
+def read_node(
+    status: NodeStatus, now: float, leases: Sequence[NodeLease], seal: Seal | None
+) -> NodeReport:
     """Read a node's record.
 
     Args:
         now: The server's clock, in seconds.
-        pids: The process of each lease that the node holds.
+        leases: Those that the node holds.
         seal: What signs this cluster's records; without one only the public part can be told.
     """
     public, _, sealed = status.frame.partition(b"\n")
     common: dict[str, Any] = {
         "name": status.name,
         "age": max(0.0, now - status.beat_at),
-        "busy": len(set(pids)),
-        "leases": len(pids),
+        "busy": len({lease.pid for lease in leases}),
+        "leases": len(leases),
+        "serves": dict(Counter(f"{ref.session}/{ref.executor}" for _, _, ref in leases)),
     }
     try:
         fields = json.loads(public)
@@ -110,6 +119,7 @@ def read_node(status: NodeStatus, now: float, pids: Sequence[int], seal: Seal | 
             problem = f"signed with secret {fields['key']}, and none is known here"
             return NodeReport(**common, problem=problem)
         record = json.loads(bytes(seal.open(Direction.CONTROL, places.node(status.name), sealed)))
+        rates: dict[str, float] = record.get("rates", {})
         return NodeReport(
             **common,
             state=str(record["state"]),
@@ -118,6 +128,9 @@ def read_node(status: NodeStatus, now: float, pids: Sequence[int], seal: Seal | 
             slots=int(record["slots"]),
             refused=int(record.get("refused", 0)),
             load=dict(record.get("load", {})),
+            calls_per_second=rates.get("calls_per_second"),
+            run_p50=rates.get("run_p50"),
+            run_p95=rates.get("run_p95"),
         )
     except FrameRejected as error:
         return NodeReport(**common, problem=f"its record is refused ({error})")

@@ -19,7 +19,10 @@ def render(report: ClusterReport, width: int | None = None) -> str:
         f"{report.commands_per_second:,} commands/s",
         "",
         *_table(
-            ("NODE", "STATE", "QUEUES", "BUSY", "CPU", "MEMORY", "FREE", "PYTHON", "SEEN"),
+            (
+                *("NODE", "STATE", "QUEUES", "BUSY", "CALLS/S", "P50", "P95"),
+                *("CPU", "MEMORY", "FREE", "PYTHON", "SEEN"),
+            ),
             [_node_row(node) for node in report.nodes],
             "no node answers: start one with `distexec worker`",
         ),
@@ -71,6 +74,19 @@ def size(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
 
 
+def count(number: float) -> str:
+    """A number in three digits or so."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a unit, in two digits or so."""
+    unit, number = "s", seconds
+    if seconds < 1:
+        unit, number = ("ms", seconds * 1e3) if seconds >= 1e-3 else ("us", seconds * 1e6)
+    return f"{number:,.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
+
+
 def _node_row(node: NodeReport) -> tuple[str, ...]:
     load = node.load
     return (
@@ -78,6 +94,9 @@ def _node_row(node: NodeReport) -> tuple[str, ...]:
         node.state,
         ",".join(node.queues),
         f"{node.busy}/{node.slots}",
+        "" if node.calls_per_second is None else count(node.calls_per_second),
+        "" if node.run_p50 is None else duration(node.run_p50),
+        "" if node.run_p95 is None else duration(node.run_p95),
         f"{load['cpu']:.0%} of {load['processors']:g}" if "cpu" in load else "",
         size(load["node_memory"]) if "node_memory" in load else "",
         size(load["memory_available"]) if "memory_available" in load else "",

@@ -69,6 +69,14 @@ class NodeStatus(NamedTuple):
     frame: Frame
 
 
+class NodeLease(NamedTuple):
+    """A lease in a node's own books."""
+
+    lease: str
+    pid: int
+    ref: ExecutorRef
+
+
 class Held(NamedTuple):
     """A stream entry in the hands of a lease."""
 

@@ -1,24 +1,14 @@
 """What an operator may see of a cluster, and nobody else needs."""
 
-from typing import NamedTuple
-
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link
 from distexec.store.node_records import read_holder, read_nodes, send_command
-from distexec.store.port import ExecutorRef, Frame, NodeStatus
+from distexec.store.port import ExecutorRef, Frame, NodeLease, NodeStatus
 
 #: Keys looked at in one step of a scan: some tenths of a millisecond of the server's time.
 _SCAN_COUNT = 500
-
-
-class NodeLease(NamedTuple):
-    """A lease in a node's own books."""
-
-    lease: str
-    pid: int
-    ref: ExecutorRef
 
 
 class RedisMonitorStore:

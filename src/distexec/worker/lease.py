@@ -27,6 +27,7 @@ from collections.abc import Callable
 from functools import partial
 
 from distexec.scheduling.batching import COMPUTING_SHARE
+from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.blobs import BlobRef, StoredResult
@@ -63,6 +64,7 @@ class Lease:
             ``None`` where the process is not the lease's own.
         watchdog: Kills this process if a call outlasts its time limit; ``None`` where that would
             be somebody else's process.
+        tally: Counts how long calls ran.
         on_stuck: Called when a call was given up that goes on: `run` does not return for now.
     """
 
@@ -80,6 +82,7 @@ class Lease:
         others_wait: Callable[[], bool],
         should_yield: Callable[[], bool],
         refusals: Refusals,
+        tally: Histogram,
         end_process: Callable[[], None] | None = None,
         watchdog: Watchdog | None = None,
         on_stuck: Callable[[], None] = lambda: None,
@@ -118,6 +121,7 @@ class Lease:
         )
         #: Whether the main thread waits for a call. Guarded by _changed.
         self._main_waits = False
+        self._tally = tally
 
     def run(self) -> None:
         """Serve until there is nothing to do, the slot is wanted back, or the lease is ended.
@@ -203,6 +207,7 @@ class Lease:
                     standing.calls_run += len(learned)
                     standing.idle_since = now
                     standing.run_times.add_all(learned)
+                    self._tally.add_mean([seconds for _, seconds, _ in learned])
                     self._changed.notify_all()
             if outbox.is_due(now):
                 standing.send()
@@ -298,6 +303,7 @@ class Lease:
             else:
                 function_id = running.taken.call.function_id
                 standing.run_times.add(function_id, reply.run_seconds, reply.cpu_seconds)
+                self._tally.add(reply.run_seconds)
             self._outbox.answer(running.taken.entry, reply, now)
             must_send = not hands.taken or self._outbox.is_due(now)
             standing.idle_since = now

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from distexec.errors import DistexecError, FrameRejected
+from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
 from distexec.wire import places
@@ -47,6 +48,7 @@ class Slot:
         watchdog: Ends this process if a call outlasts its time limit; ``None`` where the process
             is not the slot's own.
         on_stuck: Called when a call was given up that still holds the slot's thread.
+        tally: Counts how long calls ran.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Slot:
         refusals: Refusals | None = None,
         watchdog: Watchdog | None = None,
         on_stuck: Callable[[], None] = lambda: None,
+        tally: Histogram | None = None,
     ) -> None:
         self._queue, self._store = queue, store
         self._node, self._seal, self._settings, self._share = node, seal, settings, share
@@ -71,6 +74,7 @@ class Slot:
         self._forward_logs, self._end_process = forward_logs, end_process
         self._refusals = Refusals() if refusals is None else refusals
         self._watchdog, self._on_stuck = watchdog, on_stuck
+        self._tally = tally or Histogram()
         self._slice_started = 0.0
         self._looked_at = 0.0
         #: Whether the process must be replaced before it serves again.
@@ -142,6 +146,7 @@ class Slot:
             refusals=self._refusals,
             watchdog=self._watchdog,
             on_stuck=self._on_stuck,
+            tally=self._tally,
         )
         work.run()
         if spec.calls_per_child is not None:
