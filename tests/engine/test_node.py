@@ -12,7 +12,7 @@ from noderig import Node, Server, is_running, running_node, running_server
 
 from conftest import eventually
 from distexec import DistributedExecutor
-from distexec.engine.heart import how_it_ended
+from distexec.engine.children import how_it_ended
 from distexec.errors import WorkerLost
 from distexec.wire.seal import Seal
 

@@ -173,8 +173,8 @@ def test_a_replayed_command_is_obeyed_once(
 
 def test_an_order_to_its_predecessor_is_not_the_nodes() -> None:
     """A node that was drained and started again would end at once if the order were repeated."""
-    from distexec.engine.heart import Orders
     from distexec.engine.membership import Membership
+    from distexec.engine.orders import Orders
     from distexec.store.endpoint import Endpoint
 
     seal = Seal(b"a secret of thirty-two bytes.....")

@@ -16,19 +16,19 @@ import json
 import logging
 import os
 import platform
-import select
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any
 
 from distexec.engine import deadlines, flags, tally
+from distexec.engine.children import Child, Children, how_it_ended
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
 from distexec.engine.tally import RateMeter
-from distexec.errors import FrameRejected
+from distexec.store.connect import open_node_store
 from distexec.store.files import shared_folder, sweep
 from distexec.store.port import KeyDamaged, NodeStore
 from distexec.version import __version__
@@ -39,21 +39,6 @@ from distexec.wire.records import WIRE_VERSION, Reply, ReplyKind
 from distexec.wire.seal import Direction
 
 logger = logging.getLogger(__name__)
-
-#: Seconds between looks at the children where the system cannot tell that one ended.
-_LOOK_SECONDS: Final = 0.05
-
-
-class Child(Protocol):
-    """A process of billiard's."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def exitcode(self) -> int | None: ...
-    #: Its place in the pool.
-    @property
-    def index(self) -> int: ...
 
 
 class Heart:
@@ -80,7 +65,6 @@ class Heart:
         self._meter = LoadMeter()
         self._rates = RateMeter(tally.current.total(), time.monotonic())
         self._born: deque[Child] = deque()
-        self._children: dict[int, tuple[Child, int | None]] = {}
         self._dead: deque[Child] = deque(maxlen=1000)
         #: Processes to kill, each with the lease that it must be serving.
         self._condemned: deque[tuple[int, str]] = deque(maxlen=1000)
@@ -89,8 +73,7 @@ class Heart:
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
-        self._poller = select.poll()
-        self._poller.register(self._wake_reader, select.POLLIN)
+        self._children = Children(self._wake_reader)
         self._next_beat = 0.0
         self._next_sweep = 0.0
         self._kill_at = float("inf")
@@ -141,14 +124,12 @@ class Heart:
         self._stopping = True
         self.beat_now()
         self._thread.join()
-        for _, descriptor in self._children.values():
-            if descriptor is not None:
-                os.close(descriptor)
+        self._children.close()
         os.close(self._wake_writer)
         os.close(self._wake_reader)
 
     def _run(self) -> None:
-        store = _open(self._membership)
+        store = open_node_store(self._membership.endpoint, self._membership.settings)
         while not self._stopping:
             self._take_in_born()
             self._notice_dead()
@@ -168,7 +149,7 @@ class Heart:
                 self._attempt(self._kill_condemned, store)
             self._wait()
         with contextlib.suppress(Exception):  # What cannot be said or removed expires.
-            self._evicted.update(self._children)
+            self._evicted.update(self._children.pids)
             self._notice_dead()
             self._report_dead(store)
             store.leave(self._name)
@@ -188,33 +169,21 @@ class Heart:
             self._is_reachable = True
 
     def _wait(self) -> None:
-        seconds = min(self._next_beat, self._kill_at) - time.monotonic()
-        for child, descriptor in self._children.values():
-            if descriptor is None:
-                seconds = min(seconds, _LOOK_SECONDS)
-            seconds = min(seconds, deadlines.current.left(child.index, child.pid, time.monotonic()))
-        self._poller.poll(max(0.0, seconds) * 1000)
+        now = time.monotonic()
+        seconds = min(self._next_beat, self._kill_at) - now
+        for child in self._children:
+            seconds = min(seconds, deadlines.current.left(child.index, child.pid, now))
+        self._children.wait(seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_reader, 4096)
 
     def _take_in_born(self) -> None:
         while self._born:
-            child = self._born.popleft()
-            descriptor = _open_pidfd(child.pid)
-            if descriptor is not None:
-                self._poller.register(descriptor, select.POLLIN)
-            self._children[child.pid] = child, descriptor
+            self._children.add(self._born.popleft())
 
     def _notice_dead(self) -> None:
-        # Reading the exit code may reap the child. billiard does the same in the main thread, and
-        # both keep what they found in the process object: it does not matter who is first.
-        dead = [child for child, _ in self._children.values() if child.exitcode is not None]
-        for child in dead:
-            _, descriptor = self._children.pop(child.pid)
-            if descriptor is not None:
-                self._poller.unregister(descriptor)
-                os.close(descriptor)
-            self._dead.append(child)
+        dead = self._children.remove_dead()
+        self._dead.extend(dead)
         if dead:
             self._next_beat = 0.0
 
@@ -236,7 +205,7 @@ class Heart:
 
         Its leases would count as ours for as long as we beat.
         """
-        for pid in store.holders(self._name) - {*self._children, os.getpid()}:
+        for pid in store.holders(self._name) - {*self._children.pids, os.getpid()}:
             self._report_lost(store, pid, "lost with its node")
         self._is_heir = False
 
@@ -269,7 +238,7 @@ class Heart:
     def _beat(self, store: NodeStore) -> None:
         settings = self._membership.settings
         # In a pool of threads the slots are in this process.
-        children = list(self._children) or [os.getpid()]
+        children = self._children.pids or [os.getpid()]
         load = self._meter.read({os.getpid(), *children}).to_fields()
         rates = self._rates.read(tally.current.total(), time.monotonic()).to_fields()
         record = {"children": children, "load": load, "rates": rates, **self._describe()}
@@ -283,7 +252,7 @@ class Heart:
 
     def _end_overdue(self) -> None:
         """Kill the children whose call outlasted its time limit, and could not be interrupted."""
-        for child, _ in self._children.values():
+        for child in self._children:
             index, pid = child.index, child.pid
             if deadlines.current.overdue(index, pid, time.monotonic()) is None:
                 continue
@@ -313,8 +282,8 @@ class Heart:
 
     def _kill_children(self) -> None:
         self._kill_at = float("inf")
-        self._evicted.update(self._children)
-        for pid in self._children:
+        self._evicted.update(self._children.pids)
+        for pid in self._children.pids:
             logger.warning("Process %d is killed: its calls outlasted the node's end", pid)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -336,109 +305,3 @@ def pack_node(membership: Membership, name: str, record: dict[str, Any]) -> byte
     body = json.dumps({"name": name, "pid": os.getpid(), **public, **record}).encode()
     sealed = membership.seal.seal(Direction.CONTROL, places.node(name), body)
     return json.dumps(public).encode() + b"\n" + sealed
-
-
-def how_it_ended(exitcode: int | None) -> str:
-    """Tell a child's end in words: its signal's name, or its exit code."""
-    if exitcode is None:
-        return "vanished"
-    if exitcode >= 0:
-        return f"exited with code {exitcode}"
-    try:
-        return f"killed by {signal.Signals(-exitcode).name}"
-    except ValueError:
-        return f"killed by signal {-exitcode}"
-
-
-class Orders(threading.Thread):
-    """Waits for signed commands to the node, and hands them on.
-
-    Args:
-        obey: Called in this thread with each command that is signed, for this node, and not stale.
-        clock: The server's clock, in seconds.
-    """
-
-    #: A command that took longer than this on its way is somebody's recording of it.
-    STALE_SECONDS = 60.0
-
-    def __init__(
-        self,
-        name: str,
-        membership: Membership,
-        *,
-        obey: Callable[[dict[str, Any]], None],
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(name="distexec-orders", daemon=True)
-        self._node, self._membership = name, membership
-        self._obey, self._clock = obey, clock
-        self._stopped = threading.Event()
-        self._born = time.monotonic()
-        #: Commands that were obeyed, and when they were given.
-        self._obeyed: dict[bytes, float] = {}
-
-    def stop(self) -> None:
-        """Tell the thread to end; it does when its wait for commands returns."""
-        self._stopped.set()
-
-    def run(self) -> None:
-        """Serve until stopped."""
-        store = _open(self._membership)
-        while not self._stopped.is_set():
-            try:
-                self._judge(store.commands(self._node, timeout=1.0))
-            except KeyDamaged:
-                self._stopped.wait(self._membership.settings.beat_seconds)  # The heart mends it.
-            except Exception as error:
-                logger.debug("No commands: %s", error)  # The heart says it aloud.
-                self._stopped.wait(1.0)
-        store.close()
-
-    def _judge(self, frames: Sequence[bytes]) -> None:
-        for frame in frames:
-            try:
-                command = self._open_command(frame)
-            except Exception as error:
-                flags.refusals.note("A command", error)
-            else:
-                self._obey(command)
-
-    def _open_command(self, frame: bytes) -> dict[str, Any]:
-        """Return the command in *frame* if it is to be obeyed.
-
-        Raises:
-            Exception: It is not signed for this node, or is somebody's recording of an order.
-        """
-        body = self._membership.seal.open(Direction.CONTROL, places.command(self._node), frame)
-        command: dict[str, Any] = json.loads(bytes(body))
-        at, now = float(command["at"]), self._clock()
-        if abs(now - at) > self.STALE_SECONDS:
-            raise FrameRejected("age: the order is stale")
-        # A node that takes the place of another obeys no order to that one. Its size is its own.
-        if command.get("do") != "resize" and at < now - (time.monotonic() - self._born):
-            raise FrameRejected("age: the order was given to this node's predecessor")
-        self._obeyed = {
-            known: given
-            for known, given in self._obeyed.items()
-            if abs(now - given) <= self.STALE_SECONDS
-        }
-        if bytes(body) in self._obeyed:
-            raise FrameRejected("replay: the order was obeyed before")
-        self._obeyed[bytes(body)] = at
-        return command
-
-
-def _open(membership: Membership) -> NodeStore:
-    from distexec.store.connect import open_node_store
-
-    return open_node_store(membership.endpoint, membership.settings)
-
-
-def _open_pidfd(pid: int) -> int | None:
-    """Return a descriptor that is readable once the process ended; None where there are none."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # Reaped already, or an old kernel.
-        return None

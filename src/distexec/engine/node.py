@@ -21,8 +21,9 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 
 from distexec.engine import flags, logs
-from distexec.engine.heart import Heart, Orders
+from distexec.engine.heart import Heart
 from distexec.engine.membership import Membership
+from distexec.engine.orders import Orders
 from distexec.engine.pulse import Pulse
 from distexec.engine.wakeup import other_broker
 
