@@ -179,7 +179,7 @@ class Simulation:
             outstanding=self.window.outstanding,
             limit=self.slots,
             sharing=Sharing.NEVER,
-            cpu_share=self.window.cpu_share,
+            cpu_share=self.window.learned.cpu_share,
             oldest_wait=0.0,
             slots=self.slots,
             leases=self.known_leases,
@@ -205,7 +205,7 @@ class Simulation:
         for call in ended:
             duration = self.durations[call.number]
             self.window.settle(call.number)
-            self.window.learn(_FUNCTION[0], duration, duration)
+            self.window.learned.add(_FUNCTION[0], duration, duration)
         for call in returned:
             self.window.give_back(call.number, call.entry)
         self.window.note_taking(str(id(lease)), many=lease.takes_many)

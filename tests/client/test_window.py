@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from distexec.client.calls import Batch, CallState, PendingCall
 from distexec.client.futures import Future
-from distexec.client.window import ALONE_BYTES, Window
+from distexec.client.line import ALONE_BYTES
+from distexec.client.window import Window
 from distexec.wire.records import CallFlag
 
 FUNCTION = (b"f" * 16, b"pickle")
@@ -49,7 +50,7 @@ def numbers(batches: list[Batch]) -> list[int]:
 
 def learn_short(window: Window, function: tuple[bytes, bytes] = FUNCTION) -> None:
     for _ in range(20):
-        window.learn(function[0], 1e-6, 1e-6)
+        window.learned.add(function[0], 1e-6, 1e-6)
 
 
 # Sending --------------------------------------------------------------------------------------
@@ -379,13 +380,14 @@ class WindowMachine(RuleBasedStateMachine):
         self.again: set[int] = set()
         self.sent: dict[int, tuple[str, int]] = {}
         self.over: set[int] = set()
+        self.resting: set[int] = set()
         self.numbers = itertools.count(1)
 
     @rule(queue=st.sampled_from("ab"), short=st.booleans())
     def add(self, queue: str, short: bool) -> None:
         number = next(self.numbers)
         call = make_call(number, queue=queue, function=FUNCTION if short else OTHER)
-        self.window.learn(FUNCTION[0], 1e-6, 1e-6)
+        self.window.learned.add(FUNCTION[0], 1e-6, 1e-6)
         self.calls[number] = call
         self.waiting.add(number)
         self.window.add(call)
@@ -419,11 +421,31 @@ class WindowMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         call = self.some(data)
         if call is not None:
-            assert self.window.cancel(call) == (call.number in self.waiting)
-            if call.number in self.waiting:
-                self.waiting.remove(call.number)
+            is_here = call.number in self.waiting | self.resting
+            assert self.window.cancel(call) == is_here
+            if is_here:
+                self.waiting.discard(call.number)
+                self.resting.discard(call.number)
                 self.again.discard(call.number)
                 self.over.add(call.number)
+
+    @rule(data=st.data())
+    def rest(self, data: st.DataObject) -> None:
+        call = self.some(data)
+        if call is not None and call.number in self.waiting:
+            assert self.window.remove(call)
+            self.window.rest(call, until=float(call.number))
+            self.waiting.remove(call.number)
+            self.again.discard(call.number)
+            self.resting.add(call.number)
+
+    @rule(now=st.integers(0, 40))
+    def wake(self, now: int) -> None:
+        due = {number for number in self.resting if number <= now}
+        assert self.window.wake(float(now))[0] == bool(due)
+        self.resting -= due
+        self.waiting |= due
+        self.again |= due
 
     @rule(data=st.data(), right=st.booleans())
     def give_back(self, data: st.DataObject, right: bool) -> None:
@@ -454,12 +476,17 @@ class WindowMachine(RuleBasedStateMachine):
     def everything_is_somewhere(self) -> None:
         counts = self.window.counts()
         assert (counts.waiting, counts.sent) == (len(self.waiting), len(self.sent))
+        here = [call.number for call in self.window.waiting()]
+        assert sorted(here) == sorted(self.waiting | self.resting)
+        unsettled = self.waiting | set(self.sent)
+        assert self.window.queues() == {self.calls[number].queue for number in unsettled}
         assert set(self.window.entries()) == set(self.sent.values())
         short = [number for number in self.sent if self.calls[number].flags & CallFlag.SHORT]
-        assert self.window._short_count == len(short)
+        assert self.window._flight.short_count == len(short)
         places = {
             CallState.WAITING: self.waiting,
             CallState.SENT: self.sent,
+            CallState.RESTING: self.resting,
             CallState.SETTLED: self.over,
             CallState.CANCELLED: self.over,
         }

@@ -24,5 +24,5 @@ def freeze(pool: distexec.DistributedExecutor, function: Callable[..., Any]) -> 
     assert channel is not None
     times = FrozenTimes()
     RunTimes.add(times, channel._packer.pack(function)[0], 1e-5, 1e-5)
-    channel.window._run_times = times
+    channel.window.learned._run_times = times
     return channel

@@ -231,7 +231,7 @@ class Channel:
             function_id = self._packer.pack(function)[0]
         except Exception:
             return 1  # The call itself will tell.
-        single, grouped = self.window.run_times(function_id)
+        single, grouped = self.window.learned.run_times(function_id)
         return inputs_per_call(single, grouped, most)
 
     def _label(self, function_id: bytes, function: Callable[..., Any]) -> str:

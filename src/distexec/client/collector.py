@@ -232,7 +232,7 @@ class Collector:
 
     def _deliver_error(self, channel: Channel, call: PendingCall, reply: Reply) -> int:
         counters = channel.counters
-        channel.window.learn(call.function[0], reply.run_seconds, reply.cpu_seconds)
+        channel.window.learned.add(call.function[0], reply.run_seconds, reply.cpu_seconds)
         elapsed = time.monotonic() - call.submitted_at
         counters.wait_seconds.append(max(0.0, elapsed - reply.run_seconds))
         counters.run_seconds.append(reply.run_seconds)

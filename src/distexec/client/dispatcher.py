@@ -219,7 +219,7 @@ class Dispatcher:
         """
         cluster, ref = self._session.cluster, channel.ref
         now = time.monotonic()
-        cpu_share = channel.window.cpu_share
+        cpu_share = channel.window.learned.cpu_share
         # Looked up only where it counts: thousands of running calls may stand before it.
         oldest = channel.window.oldest_unstarted() if cpu_share is None else None
         wanted = slots_worth_having(

@@ -1,30 +1,22 @@
 """The calls of one executor that are not settled: waiting here in order, or sent and bounded.
 
-A window decides and remembers; it never sends. All its methods are short and take its lock.
+A window decides and remembers; it never sends. All its methods are short and take its lock. What
+waits is in `distexec.client.line`, what is sent in `distexec.client.flight`.
 """
 
-import heapq
-import itertools
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from distexec.client.calls import Batch, CallState, PendingCall
+from distexec.client.flight import Entry, Flight
+from distexec.client.learned import Learned
+from distexec.client.line import APART, Line, Resting
+from distexec.client.tally import Tally
 from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
-from distexec.scheduling.run_times import RunTime, RunTimes
+from distexec.scheduling.run_times import RunTime
 from distexec.wire.records import CallFlag, Reply
-
-#: Bytes of payload above which a call travels alone: its neighbours would wait for its transfer.
-ALONE_BYTES = 64 * 1024
-
-#: Calls with one of these share neither an entry nor a process.
-_ALONE = CallFlag.SUSPECT | CallFlag.ALONE | CallFlag.GROUP
-
-
-#: What is learned of inputs in groups is kept apart, under the function's id and this.
-_GROUPS = b" in groups"
 
 
 class WindowCounts(NamedTuple):
@@ -40,86 +32,60 @@ class Window:
 
     Args:
         limit: Most calls that run at the same time.
+
+    Attributes:
+        learned: How long the calls of its functions last.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.learned = Learned()
         self._lock = threading.Lock()
-        #: In the order to send. Cancelled calls stay until they come to the front: searching for
-        #: one would make cancelling many slow.
-        self._waiting: deque[PendingCall] = deque()
-        self._waiting_count = 0
-        #: Calls between two attempts, by the instant of the next one.
-        self._resting: list[tuple[float, int, PendingCall]] = []
-        #: Calls waiting and sent that want a process for themselves.
-        self._alone_count = 0
-        self._sent: dict[int, PendingCall] = {}
-        #: How many of the sent calls are marked as short. Counted as they come and go: there may be
-        #: tens of thousands, and the answer is needed for each call that is sent.
-        self._short_count = 0
+        self._line, self._resting, self._flight = Line(), Resting(), Flight()
         #: Waiting calls that were sent before: the reply to that may still come.
         self._again: dict[int, PendingCall] = {}
-        #: Calls in flight by the stream entry that carries them.
-        self._entries: dict[tuple[str, int], list[PendingCall]] = {}
-        self._last_entry: dict[str, int] = {}
-        self._run_times = RunTimes()
+        self._tally = Tally()
         self._holds = 0
-        #: Whether a call of this executor ever submitted another one to it.
-        self._is_recursive = False
         #: Leases that take several entries at a time.
         self._greedy: set[str] = set()
 
-    def add(self, call: PendingCall) -> bool:
-        """Let *call* wait its turn; True if nothing else is in flight."""
-        with self._lock:
-            self._waiting.append(call)
-            self._waiting_count += 1
-            self._alone_count += bool(call.limits.flags)
-            self._is_recursive = self._is_recursive or call.parent is not None
-            return not self._sent
+    # What is where.
 
     def counts(self) -> WindowCounts:
         """How many calls wait, are sent, and are known to run."""
         with self._lock:
-            running = sum(call.started for call in self._sent.values())
-            return WindowCounts(self._waiting_count, len(self._sent), running)
+            running = sum(call.started for call in self._flight.calls.values())
+            return WindowCounts(len(self._line), len(self._flight), running)
 
     @property
     def outstanding(self) -> int:
         """How many calls are not settled and have something to do: resting ones have not."""
-        return self._waiting_count + len(self._sent)
+        return len(self._line) + len(self._flight)
 
     @property
     def has_waiting(self) -> bool:
         """Whether calls wait here."""
-        return self._waiting_count > 0
+        return len(self._line) > 0
 
     @property
     def resting(self) -> int:
         """How many calls wait for the time of their next attempt."""
-        return sum(call.state is CallState.RESTING for _, _, call in self._resting.copy())
+        return sum(1 for _ in self._resting)
 
     @property
     def alone(self) -> int:
         """How many of the outstanding calls want a process for themselves."""
-        return self._alone_count
+        return self._tally.alone
 
     @property
     def in_flight(self) -> int:
         """How many calls are sent and not settled."""
-        return len(self._sent)
-
-    @property
-    def cpu_share(self) -> float | None:
-        """Processor time over wall time of the calls that ended; ``None`` before the first."""
-        overall = self._run_times.overall
-        return None if overall is None else overall.cpu_share
+        return len(self._flight)
 
     def queues(self) -> set[str]:
-        """The queues that unsettled calls are for."""
+        """The queues that outstanding calls are for."""
         with self._lock:
-            calls = [*self._waiting, *self._sent.values()]
-        return {call.queue for call in calls if call.state is not CallState.CANCELLED}
+            return set(self._tally.queues)
 
     def parents(self) -> int:
         """How many running calls of this executor submitted others to it that are not settled.
@@ -127,23 +93,30 @@ class Window:
         They most likely wait for these, and such calls do not count against the limit: recursion on
         one executor would deadlock, as it does in the standard pools.
         """
-        with self._lock:
-            return self._parents()
-
-    def _parents(self) -> int:
-        if not self._is_recursive:
-            return 0
-        calls = itertools.chain(self._waiting, self._sent.values())
-        return len({call.parent for call in calls if call.parent is not None})
+        return len(self._tally.parents)
 
     def oldest_unstarted(self) -> float | None:
         """When the oldest call that does not run was submitted."""
         with self._lock:
-            for call in self._sent.values():
+            for call in self._flight.calls.values():
                 if not call.started:
                     return call.submitted_at
-            self._skip_cancelled()
-            return self._waiting[0].submitted_at if self._waiting else None
+            first = self._line.first()
+            return None if first is None else first.submitted_at
+
+    def waiting(self) -> list[PendingCall]:
+        """The calls that wait here, for their turn or for their next attempt."""
+        with self._lock:
+            return [*self._line, *self._resting]
+
+    # Sending.
+
+    def add(self, call: PendingCall) -> bool:
+        """Let *call* wait its turn; True if nothing else is in flight."""
+        with self._lock:
+            self._line.add(call)
+            self._tally.add(call)
+            return not self._flight.calls
 
     def take_ready(self, leases: int) -> list[Batch]:
         """Move the calls that may go now from waiting to sent, packed into batches.
@@ -152,15 +125,12 @@ class Window:
         """
         batches: list[Batch] = []
         with self._lock:
-            limit = self._limit + self._parents()
-            while not self._holds and self._skip_cancelled():
-                head = self._waiting[0]
-                run_time = self._run_times.get(_kind(head))
-                if run_time is not None and head.inputs > 1:
-                    run_time = run_time.times(head.inputs)
+            limit = self._limit + len(self._tally.parents)
+            while not self._holds and (first := self._line.first()) is not None:
+                run_time = self.learned.run_time(first)
                 in_order = not self._greedy and not self._short_in_flight(2 * limit)
                 most = calls_in_flight(run_time, leases, limit, in_order=in_order)
-                room = most - len(self._sent)
+                room = most - len(self._flight)
                 if room <= 0:
                     break
                 batches.append(self._pack(run_time, room, leases))
@@ -168,29 +138,50 @@ class Window:
 
     def _pack(self, run_time: RunTime | None, room: int, leases: int) -> Batch:
         """Take the first call, and those after it that fit into the same entry."""
-        first = self._pop()
-        most = min(calls_per_entry(run_time, self._waiting_count, leases), room)
-        calls = [first]
-        if most > 1 and not _travels_alone(first):
-            while len(calls) < most and self._skip_cancelled():
-                call = self._waiting[0]
-                if (
-                    call.function[0] != first.function[0]
-                    or call.queue != first.queue
-                    or _travels_alone(call)
-                ):
-                    break
-                calls.append(self._pop())
-        entry = self._last_entry.get(first.queue, 0) + 1
-        self._last_entry[first.queue] = entry
-        added = CallFlag.SHORT if is_short(run_time) else 0
+        calls = self._line.take(min(calls_per_entry(run_time, len(self._line), leases), room))
+        short = CallFlag.SHORT if is_short(run_time) else 0
         for call in calls:
-            call.state, call.entry, call.started = CallState.SENT, entry, False
-            call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & _ALONE else added)
-            self._short_count += bool(call.flags & CallFlag.SHORT)
-            self._sent[call.number] = call
-        self._entries[first.queue, entry] = calls
-        return Batch(first.queue, entry, calls)
+            if self._again:
+                self._again.pop(call.number, None)
+            call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & APART else short)
+        return self._flight.send(calls, calls[0].queue)
+
+    def _short_in_flight(self, most: int) -> bool:
+        """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""
+        return len(self._flight) > most or self._flight.short_count > 0
+
+    def start(self, number: int) -> PendingCall | None:
+        """Note that a call runs."""
+        with self._lock:
+            call = self._flight.calls.get(number)
+            if call is not None:
+                call.started = True
+            return call
+
+    def note_taking(self, lease: str, *, many: bool) -> None:
+        """Note that *lease* takes several entries at a time from now on, or one."""
+        with self._lock:
+            if many:
+                self._greedy.add(lease)
+            else:
+                self._greedy.discard(lease)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no call go meanwhile: what is recalled to be cancelled must not leave again."""
+        with self._lock:
+            self._holds += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holds -= 1
+
+    # Settling.
+
+    def is_awaited(self, number: int) -> bool:
+        """Whether the call was sent, and its reply is welcome."""
+        return number in self._flight.calls or number in self._again
 
     def settle(self, number: int, failed: int = 0) -> PendingCall | None:
         """Remove a call whose last reply came; ``None`` if it is settled (by an earlier reply).
@@ -212,88 +203,20 @@ class Window:
                 call = self._settle(reply.number)
                 if call is not None:
                     ended.append((call, reply))
-            self._run_times.add_all(
-                [
-                    (call.function[0], reply.run_seconds, reply.cpu_seconds)
-                    for call, reply in ended
-                    if call.inputs == 1
-                ]
-            )
-            for call, reply in ended:
-                if call.inputs > 1:
-                    self._run_times.add_group(
-                        _kind(call), call.inputs, reply.run_seconds, reply.cpu_seconds
-                    )
+        self.learned.add_all(ended)
         return ended
 
     def _settle(self, number: int, failed: int = 0) -> PendingCall | None:
-        call = self._sent.get(number) or self._again.get(number)
+        call = self._flight.calls.get(number) or self._again.get(number)
         if call is None or (failed and call.limits.retry and failed < call.attempt):
             return None
         if call.state is CallState.SENT:
-            self._leave_sent(call)
+            self._flight.leave(call)
+            self._tally.remove(call)
             call.state = CallState.SETTLED
-            self._alone_count -= bool(call.limits.flags)
-            self._leave_entry(call)
         else:
-            self._leave_line(call)
+            self._drop(call, CallState.SETTLED)
         return call
-
-    def rest(self, call: PendingCall, until: float) -> None:
-        """Let a call that left the window wait for its next attempt."""
-        with self._lock:
-            call.state = CallState.RESTING
-            heapq.heappush(self._resting, (until, call.number, call))
-
-    def wake(self, now: float) -> tuple[bool, float | None]:
-        """Let the calls whose rest is over wait for their turn, before all others.
-
-        Returns:
-            Whether there were any, and when the next one's rest is over.
-        """
-        if not self._resting:
-            return False, None
-        with self._lock:
-            woken = []
-            while self._resting and (
-                self._resting[0][0] <= now or self._resting[0][2].state is not CallState.RESTING
-            ):
-                call = heapq.heappop(self._resting)[2]
-                if call.state is CallState.RESTING:
-                    call.submitted_at = now
-                    self._alone_count += bool(call.limits.flags)
-                    woken.append(call)
-            self._wait_again(woken)
-            return bool(woken), self._resting[0][0] if self._resting else None
-
-    def learn(self, function_id: bytes, run_seconds: float, cpu_seconds: float) -> None:
-        """Remember how long a call of the function ran."""
-        with self._lock:
-            self._run_times.add(function_id, run_seconds, cpu_seconds)
-
-    def run_times(self, function_id: bytes) -> tuple[RunTime | None, RunTime | None]:
-        """What is known of the function's calls, and of one input in a group of them."""
-        return self._run_times.get(function_id), self._run_times.get(function_id + _GROUPS)
-
-    def note_taking(self, lease: str, *, many: bool) -> None:
-        """Note that *lease* takes several entries at a time from now on, or one."""
-        with self._lock:
-            if many:
-                self._greedy.add(lease)
-            else:
-                self._greedy.discard(lease)
-
-    def _short_in_flight(self, most: int) -> bool:
-        """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""
-        return len(self._sent) > most or self._short_count > 0
-
-    def start(self, number: int) -> PendingCall | None:
-        """Note that a call runs."""
-        with self._lock:
-            call = self._sent.get(number)
-            if call is not None:
-                call.started = True
-            return call
 
     def cancel(self, call: PendingCall) -> bool:
         """Cancel *call* if it waits or rests here; False if it is elsewhere."""
@@ -303,60 +226,63 @@ class Window:
             call.drop_payload()
             return True
 
-    def waiting(self) -> list[PendingCall]:
-        """The calls that wait here, for their turn or for their next attempt."""
-        with self._lock:
-            return self._here()
+    def remove(self, call: PendingCall) -> bool:
+        """Take out a call that waits here, to settle it without a reply or to let it rest.
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let no call go meanwhile: what is recalled to be cancelled must not leave again."""
+        False if it is elsewhere by now.
+        """
         with self._lock:
-            self._holds += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holds -= 1
+            return self._drop(call, CallState.SETTLED)
 
-    def entries(self) -> list[tuple[str, int]]:
-        """The stream entries in flight, as ``(queue, entry)``."""
+    def _drop(self, call: PendingCall, state: CallState) -> bool:
+        """Take *call* out of what waits and rests, if it does; its place is skipped later."""
+        if call.state is CallState.WAITING:
+            self._again.pop(call.number, None)
+            self._line.forget()
+            self._tally.remove(call)
+        elif call.state is not CallState.RESTING:
+            return False
+        call.state = state
+        return True
+
+    def drain(self) -> list[PendingCall]:
+        """Settle every call without a reply."""
         with self._lock:
-            return list(self._entries)
+            calls = [*self._flight.calls.values(), *self._line, *self._resting]
+            for part in (self._flight, self._line, self._resting, self._again, self._tally):
+                part.clear()
+            for call in calls:
+                call.state = CallState.SETTLED
+            return calls
 
-    def entries_to_recall(self, call: PendingCall) -> list[tuple[str, int]]:
+    # Coming back.
+
+    def entries(self) -> list[Entry]:
+        """The stream entries in flight."""
+        with self._lock:
+            return self._flight.entries()
+
+    def entries_to_recall(self, call: PendingCall) -> list[Entry]:
         """The entry that carries *call*, and those whose calls must not overtake its neighbours."""
         with self._lock:
-            if self._limit == 1:
-                return list(self._entries)
-            return [(call.queue, call.entry)]
+            return self._flight.entries() if self._limit == 1 else [(call.queue, call.entry)]
 
-    def entries_younger(self, spared: int) -> list[tuple[str, int]]:
+    def entries_younger(self, spared: int) -> list[Entry]:
         """The entries in flight whose calls are all younger than the *spared* oldest calls."""
         with self._lock:
-            oldest = sorted(self._sent)[:spared]
-            kept = {(self._sent[number].queue, self._sent[number].entry) for number in oldest}
-            return [key for key in self._entries if key not in kept]
+            return self._flight.entries_younger(spared)
 
-    def take_back(self, entries: Iterable[tuple[str, int]]) -> list[PendingCall]:
+    def take_back(self, entries: Iterable[Entry]) -> list[PendingCall]:
         """Let the calls of recalled or lost *entries* wait again, before all others.
 
         Returns:
             The calls that wait again, oldest first. Their ``started`` tells whether they ran.
         """
         with self._lock:
-            calls: list[PendingCall] = []
-            for key in entries:
-                for call in self._entries.pop(key, ()):
-                    if call.number in self._sent:
-                        self._leave_sent(call)
-                        calls.append(call)
+            calls = [call for entry in entries for call in self._flight.leave_entry(entry)]
+            calls.sort(key=_number)
             self._wait_again(calls)
             return calls
-
-    def is_awaited(self, number: int) -> bool:
-        """Whether the call was sent, and its reply is welcome."""
-        return number in self._sent or number in self._again
 
     def give_back(self, number: int, entry: int | None) -> PendingCall | None:
         """Let a call wait again that a lease took with *entry* and did not start.
@@ -367,96 +293,41 @@ class Window:
             entry: ``None`` for whichever carries it.
         """
         with self._lock:
-            call = self._sent.get(number)
+            call = self._flight.calls.get(number)
             if call is None or entry not in (call.entry, None):
                 return None
-            self._leave_sent(call)
-            self._leave_entry(call)
+            self._flight.leave(call)
             self._wait_again([call])
             return call
 
-    def remove(self, call: PendingCall) -> bool:
-        """Take out a call that waits here, to settle it without a reply or to let it rest.
+    def rest(self, call: PendingCall, until: float) -> None:
+        """Let a call that left the window wait for its next attempt."""
+        with self._lock:
+            call.state = CallState.RESTING
+            self._resting.add(call, until)
 
-        False if it is elsewhere by now.
+    def wake(self, now: float) -> tuple[bool, float | None]:
+        """Let the calls whose rest is over wait for their turn, before all others.
+
+        Returns:
+            Whether there were any, and when the next one's rest is over.
         """
+        if not self._resting:
+            return False, None
         with self._lock:
-            return self._leave_line(call)
-
-    def drain(self) -> list[PendingCall]:
-        """Settle every call without a reply."""
-        with self._lock:
-            calls = [*self._sent.values(), *self._here()]
-            self._sent.clear()
-            self._waiting.clear()
-            self._resting.clear()
-            self._waiting_count = self._alone_count = self._short_count = 0
-            self._entries.clear()
-            self._again.clear()
-            for call in calls:
-                call.state = CallState.SETTLED
-            return calls
-
-    def _here(self) -> list[PendingCall]:
-        waiting = [call for call in self._waiting if call.state is CallState.WAITING]
-        return waiting + [call for _, _, call in self._resting if call.state is CallState.RESTING]
+            woken = sorted(self._resting.pop_due(now), key=_number)
+            for call in woken:
+                call.submitted_at = now
+                self._tally.add(call)
+            self._wait_again(woken)
+            return bool(woken), self._resting.next_due
 
     def _wait_again(self, calls: list[PendingCall]) -> None:
-        calls.sort(key=lambda call: call.number)
-        for call in reversed(calls):
+        for call in calls:
             call.state = CallState.WAITING
-            self._waiting.appendleft(call)
             self._again[call.number] = call
-        self._waiting_count += len(calls)
-
-    def _skip_cancelled(self) -> bool:
-        """Bring the next live call to the front; False if there is none."""
-        while self._waiting and self._waiting[0].state is not CallState.WAITING:
-            self._waiting.popleft()
-        return bool(self._waiting)
-
-    def _pop(self) -> PendingCall:
-        self._waiting_count -= 1
-        call = self._waiting.popleft()
-        if self._again:
-            self._again.pop(call.number, None)
-        return call
-
-    def _leave_line(self, call: PendingCall) -> bool:
-        """Settle a call that waits here. It may come back, and must not have two places then."""
-        if call.state is CallState.WAITING:
-            self._waiting.remove(call)
-        return self._drop(call, CallState.SETTLED)
-
-    def _drop(self, call: PendingCall, state: CallState) -> bool:
-        """Take *call* out of what waits and rests, if it does; its place is skipped later."""
-        if call.state is CallState.WAITING:
-            self._again.pop(call.number, None)
-            self._waiting_count -= 1
-            self._alone_count -= bool(call.limits.flags)
-        elif call.state is not CallState.RESTING:
-            return False
-        call.state = state
-        return True
-
-    def _leave_sent(self, call: PendingCall) -> None:
-        del self._sent[call.number]
-        self._short_count -= bool(call.flags & CallFlag.SHORT)
-
-    def _leave_entry(self, call: PendingCall) -> None:
-        key = call.queue, call.entry
-        siblings = self._entries.get(key)
-        if siblings is not None:
-            siblings.remove(call)
-            if not siblings:
-                del self._entries[key]
+        self._line.put_back(calls)
 
 
-def _travels_alone(call: PendingCall) -> bool:
-    return len(call.payload) > ALONE_BYTES or bool(call.flags & _ALONE)
-
-
-def _kind(call: PendingCall) -> bytes:
-    """Under which key run times of such calls are learned."""
-    function_id = call.function[0]
-    return function_id + _GROUPS if call.flags & CallFlag.GROUP else function_id
+def _number(call: PendingCall) -> int:
+    return call.number
