@@ -17,7 +17,8 @@ PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
 # Most tests wait more than they compute: several processes share them, a file at a time. Those that
-# signal whole process groups, or look at every process of the machine, run alone.
+# signal whole process groups, or look at every process of the machine, run alone: in a process that
+# is replaced if a test brings it down, as the others are.
 ALONE := tests/engine tests/test_cli.py tests/properties/test_exits.py
 OTHERS := $(foreach path,$(ALONE),--ignore=$(path))
 SHARED := -n 3 --dist loadfile
@@ -36,12 +37,12 @@ demo: $(VENV)/.installed ## migrate a program that analyses the standard library
 .PHONY: test
 test: $(VENV)/.dev ## run the tests (about six minutes)
 	$(call pytest,$(SHARED),$(OTHERS))
-	$(call pytest,,$(ALONE))
+	$(call pytest,-n 1,$(ALONE))
 
 .PHONY: test-full
 test-full: $(VENV)/.dev ## run all tests, also those that are too long for every run
 	$(call pytest,$(SHARED),-m "" $(OTHERS))
-	$(call pytest,,-m "" $(ALONE))
+	$(call pytest,-n 1,-m "" $(ALONE))
 
 .PHONY: soak
 soak: $(VENV)/.dev ## run 100,000 calls without a fault, and more with one every three seconds

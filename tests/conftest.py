@@ -1,7 +1,9 @@
 """What tests share: short expiries, waiting without sleeping, a watch for what is left behind."""
 
+import contextlib
 import os
 import shutil
+import signal
 import stat
 import tempfile
 import threading
@@ -67,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("DISTEXEC_")]:
         del os.environ[name]  # a developer's own cluster is not to be tested on
     os.environ.update(SHORT_SETTINGS)
+    # A shell ignores it in what it starts in the background; the programs started here would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ[MARK] = uuid.uuid4().hex
     # Our own folder shows what was left in it. Its name is short: a socket's path has 108 bytes.
     folder = tempfile.mkdtemp(prefix="dx", dir="/tmp" if Path("/tmp").is_dir() else None)
@@ -112,4 +116,11 @@ def nothing_left_behind() -> Iterator[None]:
         assert not remaining, "left behind:\n  " + "\n  ".join(remaining)
         return True
 
-    eventually(is_clean, LEFTOVER_SECONDS)
+    try:
+        eventually(is_clean, LEFTOVER_SECONDS)
+    except AssertionError:
+        for left in leftovers().keys() - before.keys():
+            if isinstance(left, psutil.Process):
+                with contextlib.suppress(psutil.Error):  # Ended meanwhile.
+                    left.kill()
+        raise

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import distexec
 from conftest import eventually
 from properties import calls
+from properties.scripts import Program
 from ring.deeds import backtrack
 
 from . import deeds
@@ -163,6 +165,26 @@ def test_the_twin_interrupts_python_code() -> None:
         future = executor.options(timeout=LIMIT).submit(deeds.spin)
 
         assert isinstance(future.exception(timeout=25), distexec.CallTimeout)
+
+
+TRACED = """
+import sys
+def spin():
+    while True:
+        pass
+future = make(1).options(timeout=0.05).submit(spin)
+print(type(future.exception(timeout=25)).__name__)
+sys.settrace(lambda *_: None)
+print(calls.square(3))
+"""
+
+
+def test_an_interruption_leaves_the_interpreter_well(tmp_path: Path) -> None:
+    """Python 3.11 ran for ever when something traced it after one: a debugger, or hypothesis."""
+    with Program("twin", TRACED, tmp_path) as program:
+        code, output, errors = program.finish()
+
+    assert (code, output.split()) == (0, ["CallTimeout", "9"]), errors
 
 
 def test_the_twin_gives_up_what_it_cannot_interrupt() -> None:
