@@ -17,11 +17,11 @@ PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
 # Most tests wait more than they compute: several processes share them, a file at a time. Those that
-# signal whole process groups, or look at every process of the machine, run alone: in a process that
-# is replaced if a test brings it down, as the others are.
+# signal whole process groups, or look at every process of the machine, run alone. A process that a
+# test brings down is not replaced: the run fails, whatever the tests that it still had would say.
 ALONE := tests/engine tests/test_cli.py tests/properties/test_exits.py
 OTHERS := $(foreach path,$(ALONE),--ignore=$(path))
-SHARED := -n 3 --dist loadfile
+SHARED := -n 3 --dist loadfile --max-worker-restart 0
 
 # Runs tests, and once more those that failed, one after the other: a machine that is busy with
 # something else makes real processes late. What fails twice fails, and the log has both.
@@ -37,12 +37,12 @@ demo: $(VENV)/.installed ## migrate a program that analyses the standard library
 .PHONY: test
 test: $(VENV)/.dev ## run the tests (about six minutes)
 	$(call pytest,$(SHARED),$(OTHERS))
-	$(call pytest,-n 1,$(ALONE))
+	$(call pytest,,$(ALONE))
 
 .PHONY: test-full
 test-full: $(VENV)/.dev ## run all tests, also those that are too long for every run
 	$(call pytest,$(SHARED),-m "" $(OTHERS))
-	$(call pytest,-n 1,-m "" $(ALONE))
+	$(call pytest,,-m "" $(ALONE))
 
 .PHONY: soak
 soak: $(VENV)/.dev ## run 100,000 calls without a fault, and more with one every three seconds

@@ -35,6 +35,9 @@ MARK = "DISTEXEC_TEST_RUN"
 #: Time that what a module's tests started has to end after them: a cluster lingers, then exits.
 LEFTOVER_SECONDS = 15.0
 
+#: Whether a test ended the process it ran in.
+BROUGHT_DOWN = pytest.StashKey[bool]()
+
 T = TypeVar("T")
 
 
@@ -76,6 +79,19 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="dx", dir="/tmp" if Path("/tmp").is_dir() else None)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """Let a run fail for good in which a test brought its process down: others were not run."""
+    if error:
+        node.config.stash[BROUGHT_DOWN] = True  # type: ignore[attr-defined]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell of it: failed tests alone would be run again, and then be all."""
+    if session.config.stash.get(BROUGHT_DOWN, False):
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def leftovers() -> dict[object, str]:
