@@ -67,6 +67,14 @@ class Settings:
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{field.name} must be a positive, finite number, not {value!r}")
 
+    @property
+    def permit_expiry_seconds(self) -> float:
+        """Silence after which a caller's permits come back.
+
+        Later than what runs for it is stopped: with its leases' keys, and a beat or two.
+        """
+        return self.key_expiry_seconds + 2 * self.beat_seconds + self.grace_seconds
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """Read the fields that are set, and take the defaults of the others.

@@ -1,8 +1,10 @@
 """`max_waiting`: what waits in the caller stays bounded, and waiting for room always ends."""
 
 import asyncio
+import contextlib
 import itertools
 import queue
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ import pytest
 
 import distexec
 from conftest import eventually
+from distexec.settings import Settings
+from distexec.store.link import Link
 from properties import calls
 from properties.conftest import Gate, gate
 
@@ -181,6 +185,32 @@ def test_callbacks_and_event_loops_never_wait(gate: Gate, tmp_path: Path) -> Non
         asyncio.run(submit_on_a_loop())
         gate.open()
         assert [future.result(timeout=20) for future in more] == [*range(20)] * 2
+
+
+def test_a_full_cluster_slows_submit_down_and_never_stops_it(gate: Gate) -> None:
+    """With `max_waiting`, fewer may wait while the server is short of memory; one always may."""
+    with (
+        distexec.LocalCluster(1) as cluster,
+        distexec.DistributedExecutor(
+            1, cluster=cluster, max_waiting=500, submit_timeout=0
+        ) as executor,
+        contextlib.closing(Link(cluster.endpoint, Settings())) as operator,
+    ):
+        futures = [executor.submit(calls.wait_for, gate.path, n) for n in range(20)]
+        assert executor.statistics().throttled == ()
+
+        operator.call("SET", "theirs", bytes(32 * 2**20))  # A tenth of it is enough for the work.
+        used = int(re.search(rb"used_memory:(\d+)", operator.call("INFO", "memory"))[1])  # type: ignore[index]
+        operator.call("CONFIG", "SET", "maxmemory", used * 10 // 9)
+        eventually(lambda: executor.statistics().throttled == ("server_memory",), 20)
+        with pytest.raises(distexec.WindowFull, match=r"full \(server_memory\)"):
+            executor.submit(calls.wait_for, gate.path, 20)
+
+        gate.open()  # What is done leaves room for the next, though nothing else has changed.
+        assert [future.result(timeout=30) for future in futures] == list(range(20))
+        assert executor.submit(calls.square, 3).result(timeout=20) == 9
+        operator.call("CONFIG", "SET", "maxmemory", 0)
+        eventually(lambda: executor.statistics().throttled == (), 20)
 
 
 @pytest.mark.parametrize(

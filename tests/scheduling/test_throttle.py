@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexec.scheduling.throttle import DEFAULTS, Threshold, Throttle
+from distexec.scheduling.throttle import (
+    DEFAULTS,
+    Threshold,
+    Throttle,
+    figures_of,
+    room_under_pressure,
+)
 
 
 def test_begins_above_the_upper_and_ends_below_the_lower() -> None:
@@ -45,3 +51,28 @@ def test_band_must_have_a_width() -> None:
     """Without one there is no hysteresis."""
     with pytest.raises(ValueError, match="must be less than upper"):
         Threshold(upper=0.5, lower=0.5)
+
+
+def test_figures_are_those_of_all_processors_and_of_the_fullest_memory() -> None:
+    """A small idle node does not hide a large busy one; memory is not shared between machines."""
+    small = {"processors": 2, "cpu": 0.0, "memory_limit": 100, "memory_available": 5}
+    large = {"processors": 8, "cpu": 1.0, "memory_limit": 1000, "memory_available": 900}
+
+    figures = figures_of([small, large, {}], backlog_seconds=7.0, server_memory=0.5)
+
+    assert figures == {
+        "cpu": pytest.approx(0.8),
+        "memory": pytest.approx(0.95),
+        "backlog_seconds": 7.0,
+        "server_memory": 0.5,
+    }
+    assert figures.keys() == DEFAULTS.keys() == figures_of([]).keys()
+
+
+@given(st.integers(1, 10_000), st.integers(0, 10_000))
+def test_slowed_down_never_means_stopped(most: int, in_flight: int) -> None:
+    """As many may follow as are in flight; one always may, and never more than without pressure."""
+    room = room_under_pressure(most, in_flight)
+
+    assert 1 <= room <= most
+    assert room == max(1, in_flight) or room == most

@@ -19,6 +19,12 @@ class Learned:
         self._run_times = RunTimes()
 
     @property
+    def mean(self) -> float | None:
+        """Seconds that its calls last, whatever their function; ``None`` before the first ended."""
+        overall = self._run_times.overall
+        return None if overall is None else overall.mean
+
+    @property
     def cpu_share(self) -> float | None:
         """Processor time over wall time of the calls that ended; ``None`` before the first."""
         overall = self._run_times.overall

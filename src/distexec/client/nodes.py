@@ -1,7 +1,8 @@
 """Nodes as a caller sees them: what each says of itself in its record."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from distexec.errors import DistexecError
 from distexec.store.port import NodeStatus
@@ -32,6 +33,8 @@ class Node:
     broker: str = ""
     slots: int = 0
     children: frozenset[int] = frozenset()
+    #: As `distexec.engine.load.Load` has it; empty if the node does not tell.
+    load: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_node(status: NodeStatus, seal: Seal) -> Node | None:
@@ -61,4 +64,5 @@ def read_node(status: NodeStatus, seal: Seal) -> Node | None:
         broker=str(inner.get("broker", "")),
         slots=int(inner["slots"]),
         children=frozenset(inner["children"]),
+        load=dict(inner.get("load", {})),
     )

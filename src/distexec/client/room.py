@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from distexec.errors import WindowFull
+from distexec.scheduling.throttle import room_under_pressure
 
 if TYPE_CHECKING:
     from distexec.client.channel import Channel
@@ -45,10 +46,7 @@ class Room:
             while not (self._has_room() or self._must_not_wait()):
                 left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
                 if left <= 0:
-                    raise WindowFull(
-                        f"{self._most} calls wait already (max_waiting), and none of them was "
-                        f"sent within {self._patience} s (submit_timeout)"
-                    )
+                    raise WindowFull(self._complaint())
                 self._changed.wait(min(left, LOOK_SECONDS))
             self._entering += 1
         try:
@@ -66,7 +64,22 @@ class Room:
         channel, window = self._channel, self._channel.window
         if channel.is_closing or channel.broken is not None:
             return True
-        return window.outstanding - window.in_flight + self._entering < self._most
+        most = self._most
+        if channel.session.pressure.reasons:
+            most = room_under_pressure(most, window.in_flight)
+        return window.outstanding - window.in_flight + self._entering < most
+
+    def _complaint(self) -> str:
+        reasons = self._channel.session.pressure.reasons
+        if reasons:
+            return (
+                f"the cluster is full ({', '.join(reasons)}), and no call was sent within "
+                f"{self._patience} s (submit_timeout)"
+            )
+        return (
+            f"{self._most} calls wait already (max_waiting), and none of them was sent within "
+            f"{self._patience} s (submit_timeout)"
+        )
 
     def _must_not_wait(self) -> bool:
         asyncio = sys.modules.get("asyncio")  # Nobody runs a loop who did not import it.

@@ -20,6 +20,7 @@ from distexec.client.losses import Losses
 from distexec.client.mender import Mender
 from distexec.client.nodes import Node
 from distexec.client.outcomes import settle
+from distexec.client.pressure import Pressure
 from distexec.client.warden import Warden
 from distexec.errors import ClusterError, ValueLost, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
@@ -63,6 +64,7 @@ class Session:
         self._closed = False
         self.losses = Losses(self)
         self.mender = Mender(self)
+        self.pressure = Pressure(self)
         self.warden = Warden(self)
         self.dispatcher = Dispatcher(self, self.warden.look_after)
         self._collector = Collector(self)

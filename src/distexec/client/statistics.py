@@ -33,6 +33,9 @@ class Statistics:
     #: Bytes of calls and values on their way to nodes; of values that had not to be sent again.
     bytes_sent: int = 0
     bytes_saved: int = 0
+    #: Which of the cluster's figures are too high, so that submitting is slowed down: see
+    #: `distexec.scheduling.throttle`. Empty if none.
+    throttled: tuple[str, ...] = ()
     #: Slots that serve the executor now.
     leases: int = 0
     #: Queues that unsettled calls are for.
@@ -65,6 +68,7 @@ def statistics_of(channel: Channel | None) -> Statistics:
         refused=channel.session.refusals.count,
         bytes_sent=counters.bytes_sent,
         bytes_saved=counters.bytes_saved,
+        throttled=channel.session.pressure.reasons,
         leases=channel.leases,
         queues=tuple(sorted(channel.window.queues())),
         wait_p50=_quantile(waits, 0.5),

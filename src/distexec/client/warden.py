@@ -99,6 +99,7 @@ class Warden:
             elif channel.asked:
                 session.dispatcher.withdraw(channel)
         if not busy:
+            session.pressure.ease()
             return
         held = [session.store.leases(channel.ref) for channel in busy]
         # Read after the leases: one that is new must not be looked for among older nodes.
@@ -117,6 +118,7 @@ class Warden:
                 channel.cancel_younger(0)
             if nodes is not None and not channel.leases:
                 self._warn_if_deserted(channel, nodes, now)
+        session.pressure.look(now, busy, nodes)
 
     def _judge(self, channel: Channel, leases: list[LeaseRecord], nodes: dict[str, Node]) -> None:
         """Give up the leases whose node is silent, and those whose process is gone.

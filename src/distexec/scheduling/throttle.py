@@ -4,7 +4,7 @@ A figure that rises above its upper threshold throttles; only when it falls belo
 it over. Between the two nothing changes, so that noise does not make a crowd start and stop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -20,10 +20,10 @@ class Threshold:
             raise ValueError(f"lower ({self.lower:g}) must be less than upper ({self.upper:g})")
 
 
-#: Shares from 0 to 1, and seconds. Processors may be full, that is what they are for; a machine
-#: where twice as much wants to run as can only gets slower.
+#: Shares from 0 to 1, and seconds.
 DEFAULTS: Mapping[str, Threshold] = {
-    #: Of all processors of the nodes, by everybody.
+    #: Of all processors of the nodes, by everybody. Full is what they are for: they are sent no
+    #: less, but what is submitted beyond that would only wait.
     "cpu": Threshold(upper=0.98, lower=0.90),
     #: Of the memory of the fullest node.
     "memory": Threshold(upper=0.92, lower=0.85),
@@ -32,6 +32,47 @@ DEFAULTS: Mapping[str, Threshold] = {
     #: Of the server's own memory, where it has a limit.
     "server_memory": Threshold(upper=0.85, lower=0.75),
 }
+
+
+def figures_of(
+    loads: Iterable[Mapping[str, float]],
+    *,
+    backlog_seconds: float = 0.0,
+    server_memory: float = 0.0,
+) -> dict[str, float]:
+    """Return the figures that `Throttle.update` takes.
+
+    Args:
+        loads: Of each node, as it reports it: ``processors``, ``cpu`` (the share of them in use),
+            ``memory_limit`` and ``memory_available``. A node that does not tell has room.
+        backlog_seconds: How long what waits will keep the slots busy.
+        server_memory: Share of the server's memory that is in use; 0 where it has no limit.
+    """
+    processors = busy = fullest = 0.0
+    for load in loads:
+        processors += load.get("processors", 0.0)
+        busy += load.get("processors", 0.0) * load.get("cpu", 0.0)
+        limit = load.get("memory_limit", 0.0)
+        if limit > 0:
+            fullest = max(fullest, 1.0 - load.get("memory_available", limit) / limit)
+    return {
+        "cpu": busy / processors if processors else 0.0,
+        "memory": fullest,
+        "backlog_seconds": backlog_seconds,
+        "server_memory": server_memory,
+    }
+
+
+def room_under_pressure(most: int, in_flight: int) -> int:
+    """How many calls may wait in a caller that is throttled.
+
+    As many as are in flight: so calls follow as fast as others end, nobody runs dry, and no heap
+    grows. One always, so that it never stops quite.
+
+    Args:
+        most: As many may wait otherwise.
+    """
+    return max(1, min(most, in_flight))
 
 
 class Throttle:

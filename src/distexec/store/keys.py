@@ -16,6 +16,10 @@ key                                  type    content; lifetime
                                              an entry goes when its calls are answered
 ``dx:demand:QUEUE``                  hash    ``SESSION EXECUTOR``: sealed `Demand`; a slot removes
                                              those whose session is gone
+``dx:rate:KEY``                      hash    the next instant of a rate limit, and when somebody
+                                             asked last; until that instant and a second
+``dx:permits:KEY``                   hash    ``SESSION EXECUTOR``: its permits, their end, and its
+                                             place in line; as a session's keys, after the last ask
 ``dx:{nodes}:names``                 set     names of nodes that beat once
 ``dx:{nodes}:NODE:record``           hash    ``frame`` and ``at``, the time of the last beat;
                                              ``node_expiry_seconds`` after it
@@ -84,6 +88,16 @@ def calls(ref: ExecutorRef, queue: str) -> str:
 def demand(queue: str) -> str:
     """What executors ask of a queue."""
     return f"dx:demand:{queue}"
+
+
+def rate(key: str) -> str:
+    """The state of a rate limit."""
+    return f"dx:rate:{key}"
+
+
+def permits(key: str) -> str:
+    """Who holds permits of a limit, and who waits for one."""
+    return f"dx:permits:{key}"
 
 
 def node_record(name: str) -> str:

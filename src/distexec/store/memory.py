@@ -6,12 +6,13 @@ A `MemoryServer` stands for the server; its three `..._store` methods open the s
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from distexec.settings import Settings
 from distexec.store.memory_letters import MemoryLetterStore
+from distexec.store.memory_limits import MemoryLimitStore
 from distexec.store.port import (
     Damage,
     ExecutorRef,
@@ -55,6 +56,8 @@ class _Session:
     executors: dict[str, _Executor] = field(default_factory=dict)
     replies: list[Frame] = field(default_factory=list)
     blobs: dict[bytes, dict[int, Frame]] = field(default_factory=dict)
+    #: Whether its reader is to return, though there is nothing to read.
+    nudged: bool = False
 
 
 class MemoryServer:
@@ -63,6 +66,7 @@ class MemoryServer:
     def __init__(self, settings: Settings | None = None) -> None:
         self.changed = threading.Condition()
         self.letters = MemoryLetterStore(settings or Settings())
+        self.limits = MemoryLimitStore(settings or Settings(), self.nudge)
         self.sessions: dict[str, _Session] = {}
         self.demands: dict[str, dict[ExecutorRef, Frame]] = {}
         self.nodes: dict[str, NodeStatus] = {}
@@ -72,6 +76,14 @@ class MemoryServer:
 
     def lease_store(self, node: str, pid: int) -> "MemoryLeaseStore":
         return MemoryLeaseStore(self, node, pid)
+
+    def nudge(self, sessions: Iterable[str]) -> None:
+        """Let these sessions' readers look up, though there is nothing to read."""
+        with self.changed:
+            for name in sessions:
+                if name in self.sessions:
+                    self.sessions[name].nudged = True
+            self.changed.notify_all()
 
     def executor(self, ref: ExecutorRef) -> _Executor | None:
         session = self.sessions.get(ref.session)
@@ -99,10 +111,9 @@ class MemoryCallerStore:
     blob_folder: Path | None = None
 
     def __init__(self, server: MemoryServer, session: str) -> None:
-        self.letters = server.letters
+        self.letters, self.limits = server.letters, server.limits
         self._server = server
         self._name = session
-        self._interrupted = False
         #: Replies that were collected, and how many of them before the last time.
         self._collected = self._processed = 0
 
@@ -143,17 +154,17 @@ class MemoryCallerStore:
         with self._server.changed:
             self._processed = self._collected
             self._server.changed.wait_for(self._has_something, timeout)
-            self._interrupted = False
             session = self._server.sessions.get(self._name)
             if session is None:
                 return []
+            session.nudged = False
             frames, session.replies = session.replies, []
             self._collected += len(frames)
             return frames
 
     def _has_something(self) -> bool:
         session = self._server.sessions.get(self._name)
-        return self._interrupted or session is None or bool(session.replies)
+        return session is None or session.nudged or bool(session.replies)
 
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         with self._server.changed:
@@ -245,6 +256,14 @@ class MemoryCallerStore:
         with self._server.changed:
             return list(self._server.nodes.values())
 
+    def server_memory(self) -> float:
+        """This process's memory has no limit that a server would keep to."""
+        return 0.0
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        with self._server.changed:
+            return list(self._server.demands.get(queue, {}).items())
+
     def command(self, node: str, frame: Frame) -> None:
         """Nodes of one process take no commands: its engine starts and stops their threads."""
 
@@ -268,9 +287,7 @@ class MemoryCallerStore:
             self._server.changed.notify_all()
 
     def interrupt(self) -> None:
-        with self._server.changed:
-            self._interrupted = True
-            self._server.changed.notify_all()
+        self._server.nudge([self._name])
 
     def close(self) -> None:
         with self._server.changed:

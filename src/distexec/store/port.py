@@ -4,11 +4,13 @@ Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.st
 process). One test suite runs on both. Frames are opaque, signed bytes: no store looks inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from distexec.errors import ClusterError
+from distexec.scheduling.permits import Permits
+from distexec.scheduling.rate_limits import Grants
 
 Frame = bytes
 
@@ -117,6 +119,30 @@ class LetterStore(Protocol):
         ...
 
 
+class LimitStore(Protocol):
+    """The limits that all callers of a cluster share, by the server's clock in microseconds.
+
+    Thread-safe. Every verb raises `distexec.errors.ClusterUnavailable` when the server does not
+    answer, and may then be called again: at worst instants are lost that nobody uses.
+    """
+
+    def grant(
+        self, key: str, *, interval: int, asked: int, unused: tuple[int, int] = (0, 0)
+    ) -> Grants:
+        """Give the next instants of a rate limit: see `distexec.scheduling.rate_limits.grant`."""
+        ...
+
+    def share_out(
+        self, key: str, ref: ExecutorRef, *, limit: int, held: int, wanted: int
+    ) -> Permits:
+        """Take permits, and say how many are held: see `distexec.scheduling.permits.share_out`."""
+        ...
+
+    def nudge(self, sessions: Iterable[str]) -> None:
+        """Make a `collect` of each of these sessions return soon: something may be theirs now."""
+        ...
+
+
 class CallerStore(Protocol):
     """One session's side. Thread-safe; `collect` has a connection of its own.
 
@@ -127,6 +153,11 @@ class CallerStore(Protocol):
     @property
     def letters(self) -> LetterStore:
         """The cluster's dead letters."""
+        ...
+
+    @property
+    def limits(self) -> LimitStore:
+        """The cluster's rate limits and permits."""
         ...
 
     def open(self) -> float:
@@ -240,6 +271,14 @@ class CallerStore(Protocol):
         Raises:
             KeyDamaged: Their list cannot be read now.
         """
+        ...
+
+    def server_memory(self) -> float:
+        """The share of its memory that the server uses; 0 if it has no limit."""
+        ...
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        """What executors ask of *queue*, of this session and of others; also what looks like it."""
         ...
 
     def command(self, node: str, frame: Frame) -> None:

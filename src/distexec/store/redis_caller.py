@@ -26,6 +26,7 @@ from distexec.store.port import (
     SessionUnknown,
 )
 from distexec.store.redis_letters import RedisLetterStore
+from distexec.store.redis_limits import RedisLimitStore
 
 #: Reply frames read at a time at most.
 MOST_REPLIES = 512
@@ -72,6 +73,7 @@ class RedisCallerStore:
         self._blobs: set[bytes] = set()
         self._closed = False
         self.letters = RedisLetterStore(self._link, settings)
+        self.limits = RedisLimitStore(self._link, settings)
 
     def open(self) -> float:
         check_server(self._link, self._where)
@@ -300,6 +302,22 @@ class RedisCallerStore:
 
     def nodes(self) -> list[NodeStatus]:
         return read_nodes(self._link)
+
+    def server_memory(self) -> float:
+        text = bytes(self._link.call("INFO", "memory")).decode(errors="replace")
+        figures = dict(line.partition(":")[::2] for line in text.splitlines())
+        limit = int(figures.get("maxmemory", 0))
+        return int(figures.get("used_memory", 0)) / limit if limit else 0.0
+
+    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+        try:
+            fields = self._link.call("HGETALL", keys.demand(queue))
+        except KeyDamaged:
+            return []  # The next one to ask something mends it.
+        return [
+            (ExecutorRef(*read_text(field).partition(" ")[::2]), frame)
+            for field, frame in zip(fields[::2], fields[1::2], strict=True)
+        ]
 
     def command(self, node: str, frame: Frame) -> None:
         send_command(self._link, node, frame)
