@@ -8,7 +8,7 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -133,8 +133,12 @@ def _open_loky(workers: int) -> Iterator[Pool]:
 @contextmanager
 def _open_joblib(workers: int) -> Iterator[Pool]:
     from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
 
-    with Parallel(workers) as parallel:
+    with ExitStack() as stack, Parallel(workers) as parallel:
+        # Its processes outlive the block for the next one. Left to the end of the interpreter they
+        # are told too late where `multiprocessing` started that, and both wait for ever.
+        stack.callback(lambda: get_reusable_executor().shutdown())
         pool = CallPool(lambda function, *args: parallel([delayed(function)(*args)]), lambda x: x)
         # It has no futures: many calls are one call of its own, which makes its own batches.
         pool.each = lambda function, inputs: parallel(  # type: ignore[method-assign]

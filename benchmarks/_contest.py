@@ -6,61 +6,101 @@ what else the machine does over all of them. The first turns are a warm-up and d
 
 import functools
 import multiprocessing
+import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
 
 from _contenders import CONTENDERS, Pool, is_installed
-from _report import Options
+from _report import Options, exit_when_terminated
 
 #: Workers of every contender: twice the processors of the machine that the targets were set on.
 WORKERS = 4
 
-#: What a turn may take before the contender counts as hung.
-TURN_SECONDS = 180.0
+#: What a turn may take before the contender counts as hung: most take one or two.
+TURN_SECONDS = 30.0
 
-_END_SECONDS = 20.0
+#: What a contender may take to open, and to close: more than the slowest needs on a busy machine.
+_START_SECONDS = 60.0
+_END_SECONDS = 10.0
 
 #: Called in a contender's process: its pool and what the turn is about; returns numbers.
 Measure = Callable[..., Any]
 
 
-class Contest:
-    """Contenders that are open and wait for their turns."""
+class DroppedOut(Exception):
+    """A contender failed or took too long: it is closed, and has no further turns."""
 
-    def __init__(self, connections: dict[str, Connection]) -> None:
-        self._connections = connections
+
+class Seat(NamedTuple):
+    """Where contenders wait for their turns: a process, which leads a group of its own."""
+
+    process: Any
+    connection: Connection
+
+
+class Contest:
+    """Contenders that are open and wait for their turns.
+
+    Args:
+        missing: Gets the reason why a contender drops out.
+        turn_seconds: What a turn may take.
+    """
+
+    def __init__(
+        self, seats: dict[str, Seat], missing: dict[str, str], turn_seconds: float
+    ) -> None:
+        self._seats, self._missing, self.turn_seconds = seats, missing, turn_seconds
 
     @property
     def names(self) -> list[str]:
-        """Who takes part."""
-        return list(self._connections)
+        """Who takes part, and has not dropped out."""
+        return list(self._seats)
 
     def turn(self, name: str, *args: Any) -> Any:
-        """Let one contender measure with *args*, while all others rest."""
-        connection = self._connections[name]
-        connection.send((name, args))
-        if not connection.poll(TURN_SECONDS):
-            raise TimeoutError(f"{name} did not finish its turn within {TURN_SECONDS:g} seconds")
-        succeeded, answer = connection.recv()
-        if not succeeded:
-            raise RuntimeError(f"{name} failed:\n{answer}")
-        return answer
+        """Let one contender measure with *args*, while all others rest.
+
+        Raises:
+            DroppedOut: It has no answer, now or since an earlier turn; the others go on.
+            RuntimeError: The same of distexec: without it there is no question.
+        """
+        seat = self._seats.get(name)
+        if seat is None:
+            raise DroppedOut(name)
+        reason = f"did not finish within {self.turn_seconds:g} seconds"
+        try:
+            seat.connection.send((name, args))
+            if seat.connection.poll(self.turn_seconds):
+                succeeded, answer = seat.connection.recv()
+                if succeeded:
+                    return answer
+                reason = f"failed:\n{answer}"
+        except (OSError, EOFError):
+            reason = "died"
+        if name.startswith("distexec"):
+            raise RuntimeError(f"{name} {reason}")
+        print(f"{name}: {reason}", flush=True)
+        for other in [other for other, its in self._seats.items() if its is seat]:
+            del self._seats[other]
+            self._missing[other] = reason.partition("\n")[0].rstrip(":")
+        end_group(seat.process)
+        raise DroppedOut(name)
 
     def rounds(self, count: int, *args: Any) -> dict[str, list[Any]]:
         """What each contender measured in *count* rounds, after one that does not count."""
         found: dict[str, list[Any]] = {name: [] for name in self.names}
         for round_ in range(count + 1):
             for name in self.names:
-                answer = self.turn(name, *args)
-                if round_:
-                    found[name].append(answer)
-        return found
+                with suppress(DroppedOut):
+                    answer = self.turn(name, *args)
+                    if round_:
+                        found[name].append(answer)
+        return {name: found[name] for name in self.names}
 
     def calibrate(self, name: str, seconds: float, most: int, *args: Any) -> int:
         """How many calls take about *seconds*; what it tries for this is a warm-up, too.
@@ -78,7 +118,12 @@ class Contest:
 
 @contextmanager
 def contest(
-    measure: Measure, names: Sequence[str], options: Options, *, workers: int = WORKERS
+    measure: Measure,
+    names: Sequence[str],
+    options: Options,
+    *,
+    workers: int = WORKERS,
+    turn_seconds: float = TURN_SECONDS,
 ) -> Iterator[Contest]:
     """Open all contenders that are installed and wanted, and close them with the block."""
     unknown = set(options.only).difference(names)
@@ -92,29 +137,41 @@ def contest(
             homes.setdefault(CONTENDERS[name].home or name, []).append(name)
         else:
             print(f"{name}: skipped, it is not installed")
+            options.missing[name] = "is not installed"
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        connections: dict[str, Connection] = {}
+        opening: dict[str, Seat] = {}
         for home, members in homes.items():
             ours, theirs = spawn.Pipe()
             process = spawn.Process(target=_serve, args=(theirs, members, measure, workers))
             start_deaf(process)
             theirs.close()
-            stack.push(functools.partial(_end, process, ours))
-            problem = ours.recv() if ours.poll(TURN_SECONDS) else "it did not start in time"
+            opening[home] = Seat(process, ours)
+            stack.push(functools.partial(_end, opening[home]))
+        seats: dict[str, Seat] = {}
+        for home, seat in opening.items():
+            members = homes[home]
+            problem = "it did not start in time"
+            if seat.connection.poll(_START_SECONDS):
+                problem = seat.connection.recv()
             if problem is None:
-                connections |= dict.fromkeys(members, ours)
+                seats |= dict.fromkeys(members, seat)
             elif home == "distexec":
                 raise RuntimeError(f"distexec failed: {problem}")
             else:
                 print(f"{home}: skipped, {problem}")
+                options.missing |= dict.fromkeys(members, "did not start")
+        # All begin to close now, and are waited for one after the other.
+        stack.callback(lambda: [seat.connection.close() for seat in opening.values()])
         print("peers are ready", flush=True)
-        yield Contest({name: connections[name] for name in names if name in connections})
+        ready = {name: seats[name] for name in names if name in seats}
+        yield Contest(ready, options.missing, turn_seconds)
 
 
 def _serve(connection: Connection, names: Sequence[str], measure: Measure, workers: int) -> None:
     """The contenders' process: open, then measure whenever it is asked to."""
-    signal.signal(signal.SIGTERM, _raise_exit)
+    os.setsid()  # What it starts and forgets can be found, and ended.
+    exit_when_terminated()
     pools: dict[str, Pool] = {}
     with ExitStack() as stack:
         try:
@@ -148,19 +205,22 @@ def start_deaf(process: Any) -> None:
         signal.signal(signal.SIGINT, heard)
 
 
-def _raise_exit(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
-def _end(process: Any, connection: Connection, *error: object) -> None:
+def _end(seat: Seat, *error: object) -> None:
     """Let a contender close its pool: after its turn, or at once if there was an error."""
-    connection.close()
+    seat.connection.close()
     if error[0] is None:
+        seat.process.join(_END_SECONDS)
+    end_group(seat.process)
+
+
+def end_group(process: Any) -> None:
+    """End a contender with all that it started, also what it left behind."""
+    if process.is_alive():
+        process.terminate()
         process.join(_END_SECONDS)
-    for end in (process.terminate, process.kill):
-        if process.is_alive():
-            end()
-            process.join(_END_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def seconds_of(action: Callable[..., object], *args: Any) -> float:

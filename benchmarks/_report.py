@@ -35,6 +35,10 @@ class Options:
     rounds: int
     #: Names of contenders, if not all.
     only: tuple[str, ...]
+    #: The largest form, where every run asks less than the question.
+    full: bool = False
+    #: Why contenders have no result, by their names.
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def read_options(description: str | None, rounds: int = 5) -> Options:
@@ -45,18 +49,33 @@ def read_options(description: str | None, rounds: int = 5) -> Options:
     )
     parser.add_argument("--rounds", type=int, help=f"turns that count  [default: {rounds}]")
     parser.add_argument("--only", default="", metavar="A,B", help="only these contenders")
+    parser.add_argument(
+        "--full", action="store_true", help="as large as the question; a few take many minutes then"
+    )
     options = parser.parse_args()
     only = tuple(filter(None, options.only.split(",")))
-    return Options(options.quick, options.rounds or (1 if options.quick else rounds), only)
+    count = options.rounds or (1 if options.quick else rounds)
+    return Options(options.quick, count, only, options.full)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a benchmark's main function, and end the process; Ctrl-C needs no traceback."""
+    exit_when_terminated()
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     sys.exit()
+
+
+def exit_when_terminated() -> None:
+    """Let SIGTERM end this process as `sys.exit` does: it closes what it opened."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # Closing takes its time, and is not to be disturbed.
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 @dataclass
@@ -137,6 +156,7 @@ class Report:
         """Print the answer, and write it unless this was a try."""
         self.taken = datetime.now(UTC).date().isoformat()
         self.machine, self.versions = describe_machine(), _versions()
+        self.notes += [f"{name} {reason}." for name, reason in options.missing.items()]
         print("\n".join(as_text(self)))
         if not options.quick and not options.only:
             RESULTS.mkdir(exist_ok=True)

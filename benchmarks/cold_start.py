@@ -4,10 +4,14 @@ Each program is a fresh process; its end is not counted. The row of imports is a
 imports, less one that imports `concurrent.futures`.
 """
 
+import contextlib
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -39,11 +43,16 @@ if __name__ == "__main__":
 """,
     "ray": """
 import ray
+def power(base, exponent):  # It takes no built-in functions.
+    return base ** exponent
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-assert ray.get(ray.remote(pow).remote(2, 10)) == 1024
+assert ray.get(ray.remote(power).remote(2, 10)) == 1024
 """,
 }
 IMPORTS = ("concurrent.futures", "distexec")
+
+#: Seconds after which a program counts as hung: the slowest take ten.
+PATIENCE_SECONDS = 60.0
 
 _TOLD = "first result"
 _TELL = f"""
@@ -52,23 +61,42 @@ if __name__ == "__main__":
 """
 
 
-def first_result(program: str) -> float:
-    """Seconds from the start of Python to the first result."""
+def first_result(program: str) -> float | None:
+    """Seconds from the start of Python to the first result; ``None`` if there is none in time."""
     # In a file, since some start processes that import it again.
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         script = Path(folder, "program.py")
         script.write_text(program + _TELL)
         started = time.perf_counter()
-        with subprocess.Popen(
-            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
+        process = subprocess.Popen(
+            [sys.executable, script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        with contextlib.closing(Patience(process)), process:
             assert process.stdout is not None
             told = any(line.strip() == _TOLD for line in process.stdout)
             seconds = time.perf_counter() - started
             process.stdout.read()
-    if not told:
-        raise RuntimeError("a program ended without a result")
-    return seconds
+    return seconds if told else None
+
+
+class Patience:
+    """Ends a program with all that it started: when it takes too long, and when this is closed."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._group = process.pid
+        self._timer = threading.Timer(PATIENCE_SECONDS, self.close)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """End what is left."""
+        self._timer.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._group, signal.SIGKILL)
 
 
 def import_module(module: str) -> None:
@@ -80,14 +108,22 @@ def main() -> None:
     names = [name for name in PROGRAMS if not options.only or name in options.only]
     for name in [name for name in names if not is_installed(name)]:
         print(f"{name}: skipped, it is not installed")
+        options.missing[name] = "is not installed"
         names.remove(name)
     report = Report("cold_start", __doc__ or "", "seconds", plot="first result")
     found: dict[str, list[float]] = {name: [] for name in names}
     imports: dict[str, list[float]] = {module: [] for module in IMPORTS}
     for round_ in range(options.rounds + 1):
-        for name in names:
+        for name in list(names):
             seconds = first_result(PROGRAMS[name])
-            if round_:
+            if seconds is None and name == "distexec":
+                raise RuntimeError("distexec ended without a result")
+            if seconds is None:
+                print(f"{name}: ended without a result")
+                options.missing[name] = "ended without a result"
+                names.remove(name)
+                del found[name]
+            elif round_:
                 found[name].append(seconds)
         for module in IMPORTS:
             imports[module].append(seconds_of(import_module, module))

@@ -1,7 +1,9 @@
 """How many calls that do nothing are done in a second, with one to eight workers?"""
 
+from contextlib import suppress
+
 from _contenders import Pool
-from _contest import contest, seconds_of
+from _contest import DroppedOut, contest, seconds_of
 from _report import Report, read_options, run
 from _work import noop
 
@@ -21,8 +23,9 @@ def main() -> None:
         with contest(measure, list(CALLS), options, workers=workers) as open_contest:
             for _ in range(options.rounds + 1):
                 for name in open_contest.names:
-                    rate = open_contest.turn(name, 200 if options.quick else CALLS[name])
-                    report.extend(name, str(workers), rate)
+                    with suppress(DroppedOut):
+                        rate = open_contest.turn(name, 200 if options.quick else CALLS[name])
+                        report.extend(name, str(workers), rate)
     report.drop_first()
     report.finish(options)
 

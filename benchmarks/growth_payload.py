@@ -4,9 +4,10 @@ Every argument is another one, and cannot be compressed; the result is its lengt
 """
 
 import os
+from contextlib import suppress
 
 from _contenders import Pool
-from _contest import contest, seconds_of
+from _contest import DroppedOut, contest, seconds_of
 from _report import Report, read_options, run
 from _work import size
 
@@ -43,7 +44,8 @@ def main() -> None:
             calls = max(least, min(most, TURN_BYTES // length))
             for _ in range(options.rounds + 1):
                 for name in open_contest.names:
-                    report.extend(name, column, open_contest.turn(name, length, calls))
+                    with suppress(DroppedOut):
+                        report.extend(name, column, open_contest.turn(name, length, calls))
     report.drop_first()
     report.finish(options)
 

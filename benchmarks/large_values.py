@@ -8,11 +8,12 @@ The server's peak is the most memory that it had in a turn, beyond what it had b
 """
 
 import functools
+from contextlib import suppress
 from typing import Any
 
 import numpy
 from _contenders import ExecutorPool
-from _contest import contest, seconds_of
+from _contest import DroppedOut, contest, seconds_of
 from _report import Report, read_options, run
 from _work import look, make
 
@@ -101,9 +102,10 @@ def main() -> None:
                 is_copier = what == "argument" and not name.startswith("distexec")
                 calls = RESULTS if what == "results" else CALLS_OF_COPIERS if is_copier else CALLS
                 size = RESULT_BYTES if what == "results" else ARRAY_BYTES // scale
-                found = open_contest.turn(name, what, size, max(2, calls // scale))
-                for column, sample in found.items():
-                    report.extend(name, column, sample)
+                with suppress(DroppedOut):
+                    found = open_contest.turn(name, what, size, max(2, calls // scale))
+                    for column, sample in found.items():
+                        report.extend(name, column, sample)
     report.drop_first()
     peer = "ProcessPoolExecutor"
     against = functools.partial(report.median, peer)

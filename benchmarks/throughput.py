@@ -1,7 +1,9 @@
 """How many calls that do nothing can be submitted and taken as they complete, in a second?"""
 
+from contextlib import suppress
+
 from _contenders import Pool
-from _contest import contest, seconds_of
+from _contest import DroppedOut, contest, seconds_of
 from _report import Report, read_options, run
 from _work import noop
 
@@ -25,15 +27,15 @@ def main() -> None:
     report = Report("throughput", __doc__ or "", "calls/s", plot="calls/s")
     with contest(measure, NAMES, options) as open_contest:
         seconds = 0.05 if options.quick else TURN_SECONDS
-        counts = {
-            name: open_contest.calibrate(name, seconds, MOST_CALLS) for name in open_contest.names
-        }
-        rates: dict[str, list[float]] = {name: [] for name in counts}
+        counts: dict[str, int] = {}
+        for name in open_contest.names:
+            with suppress(DroppedOut):
+                counts[name] = open_contest.calibrate(name, seconds, MOST_CALLS)
         for _ in range(options.rounds):
             for name, count in counts.items():
-                rates[name].append(count / open_contest.turn(name, count))
-    for name, samples in rates.items():
-        report.add(name, "calls/s", samples)
+                with suppress(DroppedOut):
+                    report.extend(name, "calls/s", count / open_contest.turn(name, count))
+    for name in report.found:
         report.add(name, "calls in a turn", [counts[name]])
     for peer, least in (("ProcessPoolExecutor", 4), ("celery", 60), ("dask", 60), ("ray", 30)):
         report.target(

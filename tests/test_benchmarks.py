@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -59,17 +60,47 @@ def test_each_question_gets_an_answer(question: str) -> None:
 
 
 @pytest.mark.full
-def test_an_interrupt_ends_a_benchmark_with_all_it_started() -> None:
-    """Somebody will press Ctrl-C; the module's fixture looks for what is left behind."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_benchmark_with_all_it_started(how: signal.Signals) -> None:
+    """Somebody will press Ctrl-C, or set a time limit; the module's fixture looks for what is left
+    behind."""
     with start("throughput", "--only", "distexec,celery", "--rounds", "1000") as process:
         assert process.stdout is not None
         while process.poll() is None and "peers are ready" not in process.stdout.readline():
             pass
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, how)
         output, _ = process.communicate(timeout=60)
 
-    assert "KeyboardInterrupt" not in output
-    assert process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in output
+    assert process.returncode == 128 + how
+
+
+def answer_or_hang(pool: object, must_hang: bool) -> str:
+    """What a contender's process does in its turn."""
+    if must_hang:
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+        time.sleep(1000)
+    return "an answer"
+
+
+def test_who_hangs_drops_out_and_the_others_go_on(
+    report: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One contender that hangs must not hold up a quarter of an hour of benchmarks, nor leave its
+    processes behind: the module's fixture looks for them."""
+    from _contest import DroppedOut, contest
+
+    options = report.Options(quick=True, rounds=2, only=())
+    names = ("ThreadPoolExecutor", "ProcessPoolExecutor")
+    with contest(answer_or_hang, names, options, turn_seconds=0.5) as contenders:
+        with pytest.raises(DroppedOut):
+            contenders.turn("ThreadPoolExecutor", True)
+        contenders.turn_seconds = 60.0
+        answers = contenders.rounds(2, False)
+
+    assert answers == {"ProcessPoolExecutor": ["an answer", "an answer"]}
+    assert options.missing == {"ThreadPoolExecutor": "did not finish within 0.5 seconds"}
+    assert "did not finish" in capsys.readouterr().out
 
 
 def test_a_result_is_read_as_it_was_written(
