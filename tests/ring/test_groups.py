@@ -1,5 +1,6 @@
 """Inputs of a map that travel together: each has an outcome of its own, as if it were a call."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 import distexec
+from distexec.executor.mapping import DRAW_SECONDS
 from distexec.wire.records import CallFlag
 from ring import deeds
 from ring.learning import freeze
@@ -46,6 +48,62 @@ def test_short_inputs_travel_together_and_come_in_order(pool: distexec.Distribut
     assert max(sizes) > 20 and len(sizes) < MANY / 4
     assert list(pool.map(deeds.add_one, iter(range(MANY)))) == list(range(1, MANY + 1))
     assert pool.statistics().done == 2 * MANY + 1
+
+
+@pytest.mark.parametrize("buffersize", [3, 100, 5000])
+def test_a_buffer_of_short_inputs_is_never_overdrawn(
+    pool: distexec.DistributedExecutor, buffersize: int
+) -> None:
+    """Inputs that travel together are drawn together, but never before there is room for all of
+    them: an endless input, or one made of earlier results, works as it does one by one."""
+    sizes = teach(pool, deeds.add_one)
+    drawn = 0
+
+    def count() -> Iterator[int]:
+        nonlocal drawn
+        for number in itertools.count():
+            drawn += 1
+            yield number
+
+    results = pool.map(deeds.add_one, count(), buffersize=buffersize)
+    assert drawn <= buffersize
+    for number in range(min(MANY, 100 * buffersize)):
+        assert next(results) == number + 1
+        assert drawn <= number + 1 + buffersize
+    results.close()
+
+    assert max(sizes, default=1) <= max(1, buffersize // 4)
+    assert (len(sizes) > 4) is (buffersize >= 100)
+
+
+def test_a_buffered_map_ends_at_its_first_error(pool: distexec.DistributedExecutor) -> None:
+    """As in the standard library: results before it are delivered, and nothing more is drawn."""
+    teach(pool, deeds.odd_one_out)
+    inputs = iter(range(MANY))
+    odd, deed = itertools.repeat(700), itertools.repeat("raise")
+    results = pool.map(deeds.odd_one_out, inputs, odd, deed, buffersize=200)
+
+    seen: list[Any] = []
+    with pytest.raises(ValueError, match="700"):
+        seen.extend(results)
+
+    assert seen == list(range(700))
+    assert next(inputs) <= 700 + 200
+    assert next(results, None) is None
+
+
+def test_inputs_that_come_slowly_are_not_gathered(pool: distexec.DistributedExecutor) -> None:
+    """A result that is there must not wait until its source has given inputs for a whole group."""
+    sizes = teach(pool, deeds.add_one)
+    pause = threading.Event()
+
+    def trickle() -> Iterator[int]:
+        for number in range(60):
+            yield number
+            pause.wait(DRAW_SECONDS)
+
+    assert list(pool.map(deeds.add_one, trickle(), buffersize=400)) == list(range(1, 61))
+    assert sizes == []
 
 
 def test_what_is_told_is_done(pool: distexec.DistributedExecutor) -> None:

@@ -34,8 +34,9 @@ class Group:
         self._singles: list[Future[Any]] = []
         self._failure: BaseException | None = None
         self._received = threading.Event()
-        self._count = len(columns[0])
-        self._future = channel.submit(function, self._columns, {}, options, inputs=self._count)
+        #: How many inputs it has.
+        self.count = len(columns[0])
+        self._future = channel.submit(function, self._columns, {}, options, inputs=self.count)
         self._future.add_done_callback(self._receive)
 
     def cancel(self) -> None:
@@ -82,7 +83,7 @@ class Group:
                     self._channel.submit(self._function, args, {}, self._options, late=True)
                     for args in islice(zip(*self._columns, strict=True), len(self._results), None)
                 ]
-            elif len(self._results) < self._count:
+            elif len(self._results) < self.count:
                 self._failure = CancelledError()
         except BaseException as error:
             self._failure = error

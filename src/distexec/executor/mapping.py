@@ -1,6 +1,7 @@
 """`Executor.map` as Python 3.14 documents it, for any executor with a `submit`."""
 
 import itertools
+import math
 import time
 import weakref
 from collections import deque
@@ -18,6 +19,12 @@ T = TypeVar("T")
 #: Inputs that a map submits one by one between two looks whether their calls are short. Sixteen
 #: take a fifth of a millisecond to submit: too short to matter, long enough to hear of the first.
 LOOK_EVERY = 16
+
+#: Groups that a map with a buffersize has under way, at least: one is taken, and the others run.
+LEAST_AHEAD = 4
+
+#: Seconds that drawing the inputs of one such group may take: results that are there wait for it.
+DRAW_SECONDS = 0.005
 
 
 class Mapper(Executor):
@@ -57,41 +64,26 @@ class Mapper(Executor):
         timeout = checked_timeout(timeout)
         end_time = None if timeout is None else time.monotonic() + timeout
         results: Iterator[T]
-        if chunksize is None and buffersize is None:
-            outcomes = self._submit_all(fn, iterables)
-            results = _results(outcomes, weakref.ref(self), fn, iter(()), end_time, None)
-        elif chunksize is None or chunksize == 1:
-            inputs = zip(*iterables, strict=False)
-            results = self._yield_results(fn, inputs, end_time, buffersize)
+        if chunksize is None or chunksize == 1:
+            feed = Feed(fn, iterables, buffersize, groups=chunksize is None)
+            results = self._results(feed, end_time)
         else:
-            chunks = ((chunk,) for chunk in _chunks(zip(*iterables, strict=False), chunksize))
-            lists = self._yield_results(_Chunked(fn), chunks, end_time, buffersize)
+            chunks = _chunks(zip(*iterables, strict=False), chunksize)
+            feed = Feed(_Chunked(fn), (chunks,), buffersize, groups=False)
+            lists = self._results(feed, end_time)
             results = itertools.chain.from_iterable(cast("Iterator[list[T]]", lists))
         return show(results, _length(iterables)) if progress else results
 
-    def _submit_all(
-        self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...]
-    ) -> "deque[Future[Any] | Group]":
-        """Submit a call for each input; for many at a time, once such calls prove short."""
+    def _results(self, feed: "Feed", end_time: float | None) -> Iterator[Any]:
         outcomes: deque[Future[Any] | Group] = deque()
-        length = _length(iterables)
-        drawn, size = 0, 1
-        columns_of = _columns(iterables)
         try:
-            while columns := columns_of(size):
-                count = len(columns[0])
-                if count == 1:
-                    outcomes.append(self.submit(fn, *(column[0] for column in columns)))
-                else:
-                    outcomes.append(self._submit_group(fn, columns))
-                drawn += count
-                if size > 1 or drawn % LOOK_EVERY == 0:
-                    size = self._group_size(fn, None if length is None else length - drawn)
+            feed.submit(self, outcomes)
         except WindowFull:  # Half of it is of no use to anybody.
             for outcome in outcomes:
                 outcome.cancel()
             raise
-        return outcomes
+        # A function of its own: all of the above happens at the call, not at the first `next`.
+        return _yield_results(outcomes, feed, self._reference(), end_time)
 
     def _group_size(self, fn: Callable[..., Any], remaining: int | None) -> int:
         """How many of the *remaining* inputs (``None``: nobody knows) to submit together next."""
@@ -100,28 +92,63 @@ class Mapper(Executor):
     def _submit_group(self, fn: Callable[..., Any], columns: Sequence[Sequence[Any]]) -> Group:
         raise NotImplementedError
 
-    def _yield_results(
-        self,
-        fn: Callable[..., Any],
-        inputs: Iterator[tuple[Any, ...]],
-        end_time: float | None,
-        buffersize: int | None,
-    ) -> Iterator[Any]:
-        first = inputs if buffersize is None else itertools.islice(inputs, buffersize)
-        futures: deque[Future[Any] | Group] = deque()
-        try:
-            for args in first:
-                futures.append(self.submit(fn, *args))
-        except WindowFull:  # Half of it is of no use to anybody.
-            for future in futures:
-                future.cancel()
-            raise
-        # A function of its own: all of the above happens at the call, not at the first `next`.
-        return _results(futures, self._reference(), fn, inputs, end_time, buffersize)
-
     def _reference(self) -> "Callable[[], Mapper | None]":
         """Return what gives this executor back while somebody else holds it."""
         return weakref.ref(self)
+
+
+class Feed:
+    """Draws a map's inputs and submits them: many as one call, once such calls prove short.
+
+    Args:
+        buffersize: Inputs that may be drawn whose results are not taken; ``None`` for all.
+        groups: Whether inputs may travel together.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        buffersize: int | None,
+        *,
+        groups: bool,
+    ) -> None:
+        self._fn, self._draw, self._length = fn, _columns(iterables), _length(iterables)
+        self._buffersize, self._groups = buffersize, groups
+        #: Inputs that may be drawn now.
+        self._room = math.inf if buffersize is None else buffersize
+        self._size, self._drawn, self._is_dry = 1, 0, False
+
+    def make_room(self, count: int) -> bool:
+        """Note that so many more inputs may be drawn; whether it is time to `submit` some."""
+        self._room += count
+        return self._room >= self._size and not self._is_dry
+
+    def submit(self, mapper: "Mapper", outcomes: "deque[Future[Any] | Group]") -> None:
+        """Submit as many inputs as there is room for; the rest of a group waits for its others."""
+        started = time.monotonic()
+        while self._room >= self._size and (columns := self._draw(self._size)):
+            count = len(columns[0])
+            drawn_at = time.monotonic()
+            if count == 1:
+                outcomes.append(mapper.submit(self._fn, *(column[0] for column in columns)))
+            else:
+                outcomes.append(mapper._submit_group(self._fn, columns))
+            self._drawn += count
+            self._room -= count
+            if self._groups and (self._size > 1 or self._drawn % LOOK_EVERY == 0):
+                self._size = self._next_size(mapper, (drawn_at - started) / count)
+            started = time.monotonic()
+        self._is_dry = self._room >= self._size
+
+    def _next_size(self, mapper: "Mapper", draw_seconds: float) -> int:
+        remaining = None if self._length is None else self._length - self._drawn
+        if self._buffersize is None:
+            return mapper._group_size(self._fn, remaining)
+        ahead = self._buffersize if remaining is None else min(remaining, self._buffersize)
+        size = mapper._group_size(self._fn, ahead)
+        in_time = int(DRAW_SECONDS / max(draw_seconds, 1e-9))
+        return max(1, min(size, self._buffersize // LEAST_AHEAD, in_time))
 
 
 class _Chunked:
@@ -162,32 +189,33 @@ def _chunks(inputs: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _results(
-    futures: "deque[Future[Any] | Group]",
+def _yield_results(
+    outcomes: "deque[Future[Any] | Group]",
+    feed: Feed,
     executor: Callable[[], Mapper | None],
-    fn: Callable[..., Any],
-    inputs: Iterator[tuple[Any, ...]],
     end_time: float | None,
-    buffersize: int | None,
 ) -> Iterator[Any]:
     """Yield the results in order; whatever ends this, the calls not taken yet are cancelled."""
+
+    def go_on(taken: int) -> None:
+        if feed.make_room(taken) and (alive := executor()) is not None:
+            feed.submit(alive, outcomes)
+
     try:
-        while futures:
-            if buffersize is not None:
-                alive = executor()
-                args = None if alive is None else next(inputs, None)
-                if alive is not None and args is not None:
-                    futures.append(alive.submit(fn, *args))
-                del alive
-            if isinstance(futures[0], Group):
-                yield from cast(Group, futures.popleft()).results(end_time)
+        while outcomes:
+            if isinstance(outcomes[0], Group):
+                group = cast(Group, outcomes.popleft())
+                yield from group.results(end_time)
+                go_on(group.count)
                 continue
+            # As the standard library: for the result that is taken now.
+            go_on(1)
             timeout = None if end_time is None else end_time - time.monotonic()
             # No name is bound to the future: its result must not live longer than it is used.
-            yield _result_or_cancel(cast("Future[Any]", futures.popleft()), timeout)
+            yield _result_or_cancel(cast("Future[Any]", outcomes.popleft()), timeout)
     finally:
-        for future in futures:
-            future.cancel()
+        for outcome in outcomes:
+            outcome.cancel()
 
 
 def _result_or_cancel(future: Future[T], timeout: float | None) -> T:
