@@ -7,7 +7,7 @@ import pytest
 from distexec.errors import ClusterRefused, ClusterUnavailable
 from distexec.store.port import SessionUnknown
 
-from .worlds import NODE, QUEUE, RedisWorld, Ring, cut, take
+from .worlds import NODE, QUEUE, RedisWorld, Ring, cut, exchange, take
 
 
 @pytest.fixture
@@ -21,6 +21,14 @@ def lose_answer(store: object, redis: RedisWorld, use: Callable[[], object]) -> 
     use()
     cut(store)
     return use()
+
+
+def take_behind_its_back(ring: Ring, redis: RedisWorld) -> None:
+    """Take an entry as lease "a" does, which learns nothing of it."""
+    redis.command(
+        *("XREADGROUP", "GROUP", "leases", "a", "COUNT", 1),
+        *("STREAMS", f"dx:{{{ring.ref.session}}}:1:calls:{QUEUE}", ">"),
+    )
 
 
 def test_put_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
@@ -102,6 +110,22 @@ def test_reply_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
     assert ring.caller.bury(ring.ref, "a") == [(QUEUE, 2)]
 
 
+def test_an_exchange_whose_answer_was_lost_loses_no_entry(ring: Ring, redis: RedisWorld) -> None:
+    """It may have taken something. That is looked for before more is taken."""
+    lease = ring.lease("a")
+    ring.put(1, 2, 3, 4)
+    take(lease, 1)
+    take_behind_its_back(ring, redis)
+    cut(lease)
+
+    taken = exchange(lease, b"done", [1], 1) or []
+    taken += exchange(lease, b"done", [], 1) or []
+    taken += [entry for _ in range(2) for entry in take(lease) or []]
+
+    assert sorted(taken) == [2, 3, 4]
+    assert ring.collect() == [b"done", b"done"]
+
+
 def test_admission_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
     """A lease that counts twice would keep the executor below its limit for ever."""
     slot = redis.slot()
@@ -121,10 +145,7 @@ def test_what_was_taken_over_a_broken_connection_is_taken_again(
     lease = ring.lease("a")
     ring.put(1, 2, 3)
     take(lease, 1)
-    redis.command(
-        *("XREADGROUP", "GROUP", "leases", "a", "COUNT", 1),
-        *("STREAMS", f"dx:{{{ring.ref.session}}}:1:calls:{QUEUE}", ">"),
-    )
+    take_behind_its_back(ring, redis)
     cut(lease)
 
     taken = [take(lease) or [] for _ in range(3)]
@@ -174,6 +195,7 @@ def test_scripts_are_loaded_again(ring: Ring, redis: RedisWorld) -> None:
         (lambda: ring.caller.recall(ring.ref, QUEUE, [3]), [3]),
         (lambda: take(lease, 1), [1]),
         (lambda: lease.reply(b"done", [1]), True),
+        (lambda: exchange(lease, None, [], 1), [2]),
         (lambda: lease.widen(2, 9), 2),
         (lambda: ring.lease("b") is not None, True),
         (lambda: redis.node().beat(NODE, b"node", 5) > 1e9, True),

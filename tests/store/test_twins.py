@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from distexec.store.endpoint import Endpoint
 from distexec.store.port import LeaseRecord
 
-from .worlds import MemoryWorld, RedisWorld, Ring, take
+from .worlds import MemoryWorld, RedisWorld, Ring, exchange, take
 
 QUEUES = st.sampled_from(["a", "b"])
 DIGESTS = st.sampled_from([bytes([n]) * 16 for n in range(3)])
@@ -105,6 +105,20 @@ class Twins(RuleBasedStateMachine):
         if heard:
             self.held[name].difference_update(finished)
             self.replies += frame is not None
+
+    @rule(lease=leases, count=st.integers(1, 4), data=st.data())
+    def exchange(self, lease: object, count: int, data: st.DataObject) -> None:
+        if lease is None:
+            return
+        name, _, slots = lease
+        held = sorted(self.held.get(name, ()))
+        finished = data.draw(st.lists(st.sampled_from(held), unique=True)) if held else []
+        taken = self.both(*(exchange(slot, b"one", finished, count) for slot in slots))
+        assert (taken is not None) == self.alive(lease)
+        if taken is not None:
+            self.held[name].difference_update(finished)
+            self.held[name].update(taken)
+            self.replies += 1
 
     @rule(lease=leases, threads=st.integers(1, 5), limit=st.integers(1, 6))
     def widen(self, lease: object, threads: int, limit: int) -> None:

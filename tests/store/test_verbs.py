@@ -6,7 +6,7 @@ import pytest
 
 from distexec.store.port import ExecutorRef, SessionUnknown
 
-from .worlds import NODE, QUEUE, Ring, World, entries, take
+from .worlds import NODE, QUEUE, Ring, World, entries, exchange, take
 
 # Putting and taking ---------------------------------------------------------------------------
 
@@ -162,6 +162,19 @@ def test_finished_entries_need_no_frame(ring: Ring) -> None:
     assert ring.caller.bury(ring.ref, "a") == []
 
 
+def test_replies_and_the_next_entries_share_a_trip(ring: Ring) -> None:
+    """Between two calls a lease is idle for one trip, and not for two."""
+    lease = ring.lease("a")
+    ring.put(1, 2, 3)
+    take(lease, 1)
+
+    assert exchange(lease, b"done", [1], 1) == [2]
+    assert exchange(lease, None, [2], 5) == [3]
+    assert exchange(lease, b"also done", [3], 5) == []
+    assert ring.collect() == [b"done", b"also done"]
+    assert ring.caller.bury(ring.ref, "a") == []
+
+
 def test_collecting_waits_and_can_be_interrupted(ring: Ring) -> None:
     """The collector ends with its session, and not some seconds later."""
     interrupter = threading.Timer(0.03, ring.caller.interrupt)
@@ -183,6 +196,7 @@ def test_an_ended_lease_is_not_heard(ring: Ring, end: str) -> None:
         ring.caller.close_executor(ring.ref)
 
     assert not lease.reply(b"late", [1])
+    assert exchange(lease, b"late", [1], 1) is None
     assert take(lease) is None
     assert lease.widen(4, 100) == 0
     assert lease.leave(force=True)
@@ -428,6 +442,7 @@ def test_an_emptied_server_is_noticed_and_can_be_used_anew(ring: Ring) -> None:
         with pytest.raises(SessionUnknown):
             use()
     assert not lease.reply(b"late", [1])
+    assert exchange(lease, b"late", [1], 1) is None
     assert take(lease) is None
     assert not ring.caller.knows(ring.ref)
     ring.caller.close_executor(ring.ref)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from conftest import eventually
@@ -167,4 +167,12 @@ def entries(*numbers: int) -> list[Held]:
 def take(slot: LeaseStore, count: int = 100) -> list[int] | None:
     """The numbers of what *slot* takes."""
     taken = slot.take(count, 0.01)
+    return None if taken is None else [held.entry for held in taken]
+
+
+def exchange(
+    slot: LeaseStore, frame: bytes | None, finished: Sequence[int], count: int
+) -> list[int] | None:
+    """The numbers of what *slot* takes with its reply."""
+    taken = slot.exchange(frame, finished, count)
     return None if taken is None else [held.entry for held in taken]

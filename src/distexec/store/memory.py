@@ -421,6 +421,12 @@ class MemoryLeaseStore:
                 self._server.changed.notify_all()
             return True
 
+    def exchange(
+        self, frame: Frame | None, finished: Sequence[int], count: int
+    ) -> list[Held] | None:
+        with self._server.changed:
+            return self.take(count, 0) if self.reply(frame, finished) else None
+
     def counts(self) -> bool:
         with self._server.changed:
             return self._leased() is not None

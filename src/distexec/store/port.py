@@ -398,6 +398,18 @@ class LeaseStore(Protocol):
         """
         ...
 
+    def exchange(
+        self, frame: Frame | None, finished: Sequence[int], count: int
+    ) -> list[Held] | None:
+        """`reply`, and take up to *count* entries that are there, in one step.
+
+        Called by the thread that calls `take`.
+
+        Returns:
+            ``None`` if the lease was ended from outside; nothing was sent or taken then.
+        """
+        ...
+
     def counts(self) -> bool:
         """Whether the lease was not ended from outside."""
         ...

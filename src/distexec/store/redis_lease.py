@@ -198,14 +198,29 @@ class RedisLeaseStore:
         return taken
 
     def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
-        command = script("reply").call(
-            [self._leases, self._calls, self._replies],
-            *(self._lease, frame or b"", *(f"{entry}-0" for entry in finished)),
-        )
         # Not heard either where the replies are none any more: the caller then asks for all anew.
-        heard = bool(self._call_unless_damaged(*command))
+        heard = bool(self._call_unless_damaged(*self._reply(frame, finished, 0)))
         self._held.difference_update(finished)
         return heard
+
+    def exchange(
+        self, frame: Frame | None, finished: Sequence[int], count: int
+    ) -> list[Held] | None:
+        if self._opened != self._taker.opened > 1:
+            # Only `take` looks back at what was lost with a connection.
+            return [] if self.reply(frame, finished) else None
+        try:
+            answer = self._taker.call(*self._reply(frame, finished, count))
+        except KeyDamaged:
+            return None
+        self._held.difference_update(finished)
+        return self._receive(answer) if answer else None
+
+    def _reply(self, frame: Frame | None, finished: Sequence[int], count: int) -> Command:
+        return script("reply").call(
+            [self._leases, self._calls, self._replies],
+            *(self._lease, frame or b"", count, *[f"{entry}-0" for entry in finished]),
+        )
 
     def counts(self) -> bool:
         return bool(self._call_unless_damaged("HEXISTS", self._leases, self._lease))

@@ -1,11 +1,11 @@
 """Reads a lease's call stream: what one of its threads does that has no call to run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
-from distexec.wire.records import Reply, ReplyKind
+from distexec.wire.records import Envelope, Reply, ReplyKind
 from distexec.worker.contact import PASSING
 from distexec.worker.reader import Reader
 from distexec.worker.runners import Runners
@@ -48,12 +48,13 @@ class Leader:
         self._takes_many = False
 
     def lead(self, is_main: bool) -> None:
-        """Read the stream once, as the only thread that does."""
-        standing, entries = self._standing, None
+        """Send what is to be told, and read the stream once, as the only thread that does."""
+        standing = self._standing
+        entries: list[tuple[int, Sequence[Envelope]]] = []
         try:
-            standing.send()
             if self._should_yield():
                 standing.end()
+                standing.send()
                 return
             if pause := standing.contact.pause():
                 with standing.changed:
@@ -65,11 +66,17 @@ class Leader:
                 free = len(self._runners) - len(hands.running)
                 idle_seconds = time.monotonic() - standing.idle_since
             wait = FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
-            entries = self._reader.read(standing.run_times.overall, free, wait)
+            count = self._reader.entries_to_take(standing.run_times.overall, free)
+            held = standing.outbox.exchange(count)
+            standing.learn()
+            if held is not None and not held:
+                held = self._store.take(count, wait)
             standing.contact.heard()
-            if entries is None:
+            if held is None:
                 standing.lose()
-            elif not entries and is_idle and is_main:
+            elif held:
+                entries = [(each.entry, self._reader.read(each)) for each in held]
+            elif is_idle and is_main:
                 self._leave_if_idle(idle_seconds)
         except PASSING as error:
             standing.miss(error)
@@ -78,7 +85,7 @@ class Leader:
         finally:
             with standing.changed:
                 self.is_leading = False
-                standing.take(entries or ())
+                standing.take(entries)
                 self.tell_taking(self._reader.takes_many)
                 standing.changed.notify_all()
 

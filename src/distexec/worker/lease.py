@@ -104,7 +104,7 @@ class Lease:
         )
         self._keeper = Keeper()
         self._outbox = Outbox(store, seal, ref.session, codec)
-        self._standing = Standing(store, self._outbox, self._keeper, settings)
+        self._standing = Standing(store, self._outbox, self._keeper, tally, settings)
         self._lock, self._changed = self._standing.lock, self._standing.changed
         self._hands = self._standing.hands
         self._runners = Runners(store, spec, self._changed, self._run_beside)
@@ -119,9 +119,11 @@ class Lease:
             end_process=end_process,
             on_stuck=on_stuck,
         )
-        #: Whether the main thread waits for a call. Guarded by _changed.
+        # All below is guarded by _changed.
+        #: Whether the main thread waits for a call.
         self._main_waits = False
-        self._tally = tally
+        #: Whether the main thread is about to lead.
+        self._main_leads = False
 
     def run(self) -> None:
         """Serve until there is nothing to do, the slot is wanted back, or the lease is ended.
@@ -137,6 +139,7 @@ class Lease:
             with self._changed:
                 standing.has_ended = True
                 self._changed.notify_all()
+            standing.send()
             self._runners.join()
             self._keeper.stop()
             self._leader.tell_taking(False)
@@ -184,7 +187,7 @@ class Lease:
         session, meter, learned = self._ref.session, CpuMeter(running.started_at), []
         here = context.running
         here.post, here.fetch = standing.post, self._fetch
-        goes_on = True
+        goes_on, leads = True, False
         while goes_on:
             call, entry = running.taken.call, running.taken.entry
             here.call = context.CurrentCall(f"{session}-{call.number}", call.attempt)
@@ -206,14 +209,15 @@ class Lease:
                     hands.finish()
                     standing.calls_run += len(learned)
                     standing.idle_since = now
-                    standing.run_times.add_all(learned)
-                    self._tally.add_mean([seconds for _, seconds, _ in learned])
+                    standing.ended_calls += learned
+                    leads = self._lead_next()
                     self._changed.notify_all()
             if outbox.is_due(now):
                 standing.send()
         here.call = here.post = here.fetch = None
-        if outbox:
+        if not leads:
             standing.send()
+            standing.learn()
 
     def _run_within_limit(self, running: Running) -> Reply:
         """Run a call that has a time limit, on this thread."""
@@ -250,13 +254,15 @@ class Lease:
                     if not is_main and self._should_retire(idle_since):
                         self._runners.retire()
                         break
-                    if standing.has_ended or leader.is_leading or self._may_not_lead(is_main):
-                        self._main_waits = is_main
-                        self._changed.wait(LOOK_SECONDS)
-                        if is_main:
-                            self._main_waits = False
-                        continue
-                    leader.is_leading = True
+                    if not (is_main and self._main_leads):
+                        if standing.has_ended or leader.is_leading or self._may_not_lead(is_main):
+                            self._main_waits = is_main
+                            self._changed.wait(LOOK_SECONDS)
+                            if is_main:
+                                self._main_waits = False
+                            continue
+                        leader.is_leading = True
+                    self._main_leads = False
             if running is not None:
                 if standing.must_announce(running):
                     standing.announce([running])
@@ -289,6 +295,14 @@ class Lease:
         """Whether what this thread read would not be started, or by the wrong thread."""
         return self._hands.are_reserved or (self._main_waits and not is_main)
 
+    def _lead_next(self) -> bool:
+        """Lead, if this thread is the one to: what it has to tell leaves with its next look."""
+        leader, hands = self._leader, self._hands
+        if leader.is_leading or self._standing.has_ended or hands.taken or hands.are_reserved:
+            return False
+        self._main_leads = leader.is_leading = self._runners.is_main()
+        return self._main_leads
+
     def _finish(self, running: Running, reply: Reply) -> None:
         """Put the reply into the outbox, and send it unless others may travel with it."""
         standing, hands, now = self._standing, self._hands, time.monotonic()
@@ -302,8 +316,8 @@ class Lease:
                 reply = reply._replace(payload=entry + bytes(reply.payload))
             else:
                 function_id = running.taken.call.function_id
-                standing.run_times.add(function_id, reply.run_seconds, reply.cpu_seconds)
-                self._tally.add(reply.run_seconds)
+                ended = function_id, reply.run_seconds, reply.cpu_seconds
+                standing.ended_calls.append(ended)
             self._outbox.answer(running.taken.entry, reply, now)
             must_send = not hands.taken or self._outbox.is_due(now)
             standing.idle_since = now
@@ -312,8 +326,11 @@ class Lease:
                 standing.end()
             if hands.running or hands.taken:
                 self._changed.notify_all()
+            if must_send and self._lead_next():
+                return
         if must_send:
             standing.send()
+        standing.learn()
 
     def _should_retire(self, idle_since: float) -> bool:
         overall, busy = self._standing.run_times.overall, bool(self._hands.running)

@@ -2,8 +2,9 @@
 
 import threading
 import time
+from collections.abc import Sequence
 
-from distexec.store.port import LeaseStore
+from distexec.store.port import Frame, Held, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
 from distexec.wire.compression import Codec
@@ -17,9 +18,12 @@ DELAY_SECONDS = 0.001
 #: Bytes of replies that leave at once.
 MOST_BYTES = 128 * 1024
 
+#: No frame, and no entries that are finished.
+NOTHING: tuple[Frame | None, Sequence[int]] = (None, ())
+
 
 class Outbox:
-    """Gathers replies, and sends them together. Thread-safe; only `send` blocks."""
+    """Gathers replies, and sends them together. Thread-safe; only `send` and `exchange` block."""
 
     def __init__(
         self, store: LeaseStore, seal: Seal, session: str, codec: Codec = Codec.NONE
@@ -37,12 +41,12 @@ class Outbox:
         self._open: dict[int, int] = {}
         self._finished: list[int] = []
         #: What was sent and not answered. It is sent again as it is, so that its reader can tell.
-        self._unanswered: tuple[bytes | None, list[int]] | None = None
+        self._unanswered = NOTHING
         #: Whether nobody hears the lease any more.
         self.is_void = False
 
     def __bool__(self) -> bool:
-        return bool(self._replies or self._finished or self._unanswered)
+        return bool(self._replies or self._finished or self._unanswered is not NOTHING)
 
     def expect(self, entry: int, calls: int) -> None:
         """Note that *entry* is finished when so many *calls* were answered."""
@@ -74,7 +78,7 @@ class Outbox:
 
     def is_due(self, now: float) -> bool:
         """Whether what waits here must leave now."""
-        return self._unanswered is not None or (
+        return self._unanswered is not NOTHING or (
             bool(self._replies) and (self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS)
         )
 
@@ -88,22 +92,45 @@ class Outbox:
             Exception: The store cannot be spoken to. Nothing is forgotten: send again.
         """
         with self._sending:
-            if self.is_void:
-                return False
-            self._unanswered = self._unanswered or self._pack()
-            if self._unanswered is None:
-                return True
-            self.is_void = not self._store.reply(*self._unanswered)
-            self._unanswered = None
+            if not self.is_void and self._gather():
+                self.is_void = not self._store.reply(*self._unanswered)
+                self._unanswered = NOTHING
             return not self.is_void
 
-    def _pack(self) -> tuple[bytes | None, list[int]] | None:
+    def exchange(self, count: int) -> list[Held] | None:
+        """`send`, and take up to *count* entries that are there, in one trip; none without replies.
+
+        Called by the thread that takes.
+
+        Returns:
+            ``None`` if somebody else answers for the lease's calls by now.
+
+        Raises:
+            Exception: As `send`.
+        """
+        with self._sending:
+            if self.is_void:
+                return None
+            if not self._gather():
+                return []
+            taken = self._store.exchange(*self._unanswered, count)
+            self.is_void = taken is None
+            self._unanswered = NOTHING
+            return taken
+
+    def _gather(self) -> bool:
+        """Pack what is to be sent; False if that is nothing."""
+        if self._unanswered is NOTHING:
+            self._unanswered = self._pack()
+        return self._unanswered is not NOTHING
+
+    def _pack(self) -> tuple[Frame | None, Sequence[int]]:
         with self._lock:
             replies, self._replies = self._replies, []
             finished, self._finished = self._finished, []
             self._bytes = 0
-        flush_output()
         if not replies:
-            return (None, finished) if finished else None
+            return (None, finished) if finished else NOTHING
+        flush_output()
         frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies), self._codec)
         return frame, finished

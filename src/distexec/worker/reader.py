@@ -30,24 +30,17 @@ class Reader:
         #: Whether the last entry's calls were short, by their caller, so that several are taken.
         self.takes_many = False
 
-    def read(
-        self, known: RunTime | None, free: int, timeout: float
-    ) -> list[tuple[int, Sequence[Envelope]]] | None:
-        """Take entries, after at most *timeout* seconds.
+    def entries_to_take(self, known: RunTime | None, free: int) -> int:
+        """How many entries to take next.
 
         Args:
             known: What is known of the last calls.
             free: Threads that are free to start a call each.
-
-        Returns:
-            Each entry with its calls, none if it is not to be trusted; ``None`` when the lease was
-            ended from outside.
         """
-        count = entries_to_take(known if self.takes_many else None, self._calls_per_entry, free)
-        held = self._store.take(count, timeout)
-        return None if held is None else [(entry.entry, self._calls_of(entry)) for entry in held]
+        return entries_to_take(known if self.takes_many else None, self._calls_per_entry, free)
 
-    def _calls_of(self, held: Held) -> Sequence[Envelope]:
+    def read(self, held: Held) -> Sequence[Envelope]:
+        """The calls of an entry, none if it is not to be trusted."""
         place = places.call(self._ref.session, self._ref.executor, self._queue, held.entry)
         try:
             calls = decode_calls(self._seal.open(Direction.CALL, place, held.frame))

@@ -1,7 +1,6 @@
 """Runs one call: from its envelope to its outcome. Everything that goes wrong is an outcome."""
 
 import asyncio
-import contextlib
 import sys
 import time
 import types
@@ -148,6 +147,7 @@ def _pack(result: object, max_payload: float) -> Parts:
 def flush_output() -> None:
     """Let out what calls printed, before their replies leave. A broken stream is the user's."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with contextlib.suppress(Exception):
-                stream.flush()
+        try:
+            stream.flush()
+        except Exception:  # It may be none as well.
+            continue

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
 from distexec.store.port import LeaseStore
@@ -26,18 +27,26 @@ class Standing:
 
     Args:
         keeper: Is woken when there is something to look after.
+        tally: Counts how long calls ran.
     """
 
     def __init__(
-        self, store: LeaseStore, outbox: Outbox, keeper: Keeper, settings: Settings
+        self,
+        store: LeaseStore,
+        outbox: Outbox,
+        keeper: Keeper,
+        tally: Histogram,
+        settings: Settings,
     ) -> None:
-        self._store, self.outbox, self.keeper = store, outbox, keeper
+        self._store, self.outbox, self.keeper, self._tally = store, outbox, keeper, tally
         self.contact = Contact(settings.key_expiry_seconds)
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         # All below is guarded by it.
         self.hands = Hands()
         self.run_times = RunTimes()
+        #: Function, run and processor seconds of calls that ended, and are not learned from yet.
+        self.ended_calls: list[tuple[bytes, float, float]] = []
         self.idle_since = time.monotonic()
         #: Calls that ran to their end.
         self.calls_run = 0
@@ -91,6 +100,14 @@ class Standing:
             payload = pack_entry(entry)
             reply = Reply(call.number, ReplyKind.RETURNED, call.attempt, 0.0, 0.0, payload)
             self.outbox.answer(entry, reply, time.monotonic())
+
+    def learn(self) -> None:
+        """Learn from the calls that ended. Their replies go first: it takes as long as a call."""
+        with self.lock:
+            ended, self.ended_calls = self.ended_calls, []
+            if ended:
+                self.run_times.add_all(ended)
+                self._tally.add_mean([seconds for _, seconds, _ in ended])
 
     # What it tells.
 
