@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from _report import Report, read_options, run
 from heavy_tail import ideal
 
-from distexec.client.calls import Batch, PendingCall
+from distexec.client.calls import Batch, PendingCall, Place
 from distexec.client.window import Window
 from distexec.scheduling.batching import entries_to_take
 from distexec.scheduling.demand import WakeUps, slots_worth_having
@@ -55,6 +55,7 @@ RETURN_AFTER = 0.005
 REPLY_DELAY = 0.001
 
 _FUNCTION = (b"function", b"")
+_PLACE = Place(("q",))
 
 
 def scenarios(slots: int) -> dict[str, list[float]]:
@@ -122,7 +123,7 @@ class Simulation:
         for number in range(len(self.durations)):
             self.window.add(
                 PendingCall(
-                    number, _FUNCTION, b"", None, queue="q", flags=0, label="", submitted_at=0.0
+                    number, _FUNCTION, b"", None, place=_PLACE, flags=0, label="", submitted_at=0.0
                 )  # type: ignore[arg-type]
             )
         self.at(0.0, self.dispatch)
@@ -157,7 +158,7 @@ class Simulation:
         """As `Dispatcher._send`: take what may go, put it on the stream, and ask for leases."""
         self._dispatching = False
         started = time.thread_time()
-        batches = self.window.take_ready(self.known_leases)
+        batches = self.window.take_ready(self.known_leases, self.now)
         self.policy += time.thread_time() - started
         if batches:
             calls = sum(len(batch.calls) for batch in batches)

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     )
     from distexec.executor.letters import DeadLetter, dead_letters
     from distexec.progress import as_completed
+    from distexec.scheduling.priorities import Priority
     from distexec.worker.context import CurrentCall, current_call
     from distexec.worker.progress import Progress, report_progress
 
@@ -77,6 +78,7 @@ _HOMES = {
     "LocalCluster": "distexec.engine.local",
     "CurrentCall": "distexec.worker.context",
     "current_call": "distexec.worker.context",
+    "Priority": "distexec.scheduling.priorities",
     "Progress": "distexec.worker.progress",
     "report_progress": "distexec.worker.progress",
     "as_completed": "distexec.progress",
@@ -139,6 +141,7 @@ __all__ = [
     "ModuleMissing",
     "NotPicklable",
     "PayloadTooLarge",
+    "Priority",
     "Progress",
     "Reject",
     "RemoteError",

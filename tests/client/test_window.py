@@ -11,11 +11,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from distexec.client.calls import Batch, CallState, PendingCall
+from distexec.client.calls import Batch, CallState, PendingCall, Place
 from distexec.client.futures import Future
 from distexec.client.line import ALONE_BYTES
 from distexec.client.window import Window
 from distexec.wire.records import CallFlag
+
+#: The window looks at no clock.
+NOW = 0.0
 
 FUNCTION = (b"f" * 16, b"pickle")
 OTHER = (b"g" * 16, b"pickle")
@@ -23,7 +26,6 @@ OTHER = (b"g" * 16, b"pickle")
 
 def make_call(number: int, **changes: Any) -> PendingCall:
     options = {
-        "queue": "q",
         "flags": 0,
         "label": "f",
         "submitted_at": float(number),
@@ -31,6 +33,7 @@ def make_call(number: int, **changes: Any) -> PendingCall:
         "payload": b"payload",
     } | changes
     function, payload = options.pop("function"), options.pop("payload")
+    options["place"] = Place((options.pop("queue", "q"),), options.pop("priority", 5))
     return PendingCall(number, function, payload, Future(), **options)
 
 
@@ -60,18 +63,18 @@ def test_calls_go_in_the_order_in_which_they_came() -> None:
     """``max_workers=1`` is how programs say "one after the other"."""
     window, _ = filled(5)
 
-    assert numbers(window.take_ready(1)) == [1, 2, 3, 4, 5]
-    assert window.take_ready(1) == []
+    assert numbers(window.take_ready(1, NOW)) == [1, 2, 3, 4, 5]
+    assert window.take_ready(1, NOW) == []
 
 
 def test_calls_beyond_the_window_wait_here() -> None:
     """Here they can be cancelled at once, and reordered."""
     window, calls = filled(10, limit=2)
 
-    assert numbers(window.take_ready(1)) == [1, 2]
+    assert numbers(window.take_ready(1, NOW)) == [1, 2]
     assert window.counts() == (8, 2, 0)
     window.settle(2)
-    assert numbers(window.take_ready(1)) == [3]
+    assert numbers(window.take_ready(1, NOW)) == [3]
     assert [call.state for call in calls[:2]] == [CallState.SENT, CallState.SETTLED]
 
 
@@ -81,7 +84,7 @@ def test_when_leases_know_that_calls_last_the_next_ones_are_sent_ahead() -> None
     in_flight = []
     window.note_taking("other", many=True)
     for lease in ("greedy", "other", "other"):
-        window.take_ready(2)
+        window.take_ready(2, NOW)
         in_flight.append(window.in_flight)
         window.note_taking(lease, many=False)
 
@@ -92,7 +95,7 @@ def test_calls_of_unknown_length_travel_alone() -> None:
     """One of them may take an hour, and those behind it would too."""
     window, _ = filled(3)
 
-    assert [len(batch.calls) for batch in window.take_ready(1)] == [1, 1, 1]
+    assert [len(batch.calls) for batch in window.take_ready(1, NOW)] == [1, 1, 1]
 
 
 def test_short_calls_travel_together() -> None:
@@ -100,7 +103,7 @@ def test_short_calls_travel_together() -> None:
     window, _ = filled(200)
     learn_short(window)
 
-    batches = window.take_ready(2)
+    batches = window.take_ready(2, NOW)
 
     assert numbers(batches) == list(range(1, 201))
     assert len(batches) < 50
@@ -124,7 +127,7 @@ def test_what_does_not_fit_travels_apart(odd: dict[str, Any]) -> None:
     learn_short(window)
     learn_short(window, OTHER)
 
-    batches = window.take_ready(1)
+    batches = window.take_ready(1, NOW)
 
     assert numbers(batches) == list(range(1, 42))
     assert [numbers([batch]) for batch in batches if 21 in numbers([batch])] == [[21]]
@@ -136,7 +139,7 @@ def test_entries_of_each_queue_count_up() -> None:
     for number, queue in enumerate("aabab", start=1):
         window.add(make_call(number, queue=queue))
 
-    sent = [(batch.queue, batch.entry) for batch in window.take_ready(1)]
+    sent = [(batch.queue, batch.entry) for batch in window.take_ready(1, NOW)]
 
     assert sent == [("a", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 2)]
 
@@ -146,8 +149,68 @@ def test_add_tells_whether_the_way_is_free() -> None:
     window, _ = filled(0)
 
     assert window.add(make_call(1))
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     assert not window.add(make_call(2))
+
+
+def test_the_higher_goes_first_and_equals_keep_their_order() -> None:
+    """Order is decided here, where calls wait."""
+    window = Window(100)
+    for number, priority in enumerate((5, 1, 9, 5, 9, 1), start=1):
+        window.add(make_call(number, priority=priority))
+
+    assert numbers(window.take_ready(1, NOW)) == [3, 5, 1, 4, 2, 6]
+
+
+def test_one_queue_that_is_full_does_not_stop_the_others() -> None:
+    """Nobody may serve it; and its calls may be the most urgent ones."""
+    window = Window(1)
+    for number in range(1, 5):
+        window.add(make_call(number, queue="deserted", priority=9))
+    window.add(make_call(5, queue="served"))
+
+    assert numbers(window.take_ready(1, NOW)) == [1, 2, 5]
+
+
+def test_urgent_calls_overtake_what_was_sent_and_nobody_took() -> None:
+    """They start within one call: once the entries of others are back, they are the next."""
+    window, _ = filled(6, limit=2)
+    window.note_taking("greedy", many=False)
+    window.take_ready(2, NOW)
+    window.start(1)
+    window.start(2)
+    assert window.entries_to_overtake(2, NOW) == []
+
+    window.add(make_call(7, priority=9))
+    entries = window.entries_to_overtake(2, NOW)
+    again = window.entries_to_overtake(2, NOW)
+    window.take_back(entries[1:])
+
+    assert (entries, again) == ([("q", 3), ("q", 4)], []), "what was not recalled is taken"
+    assert numbers(window.take_ready(2, NOW)) == [7]
+    assert window.entries_to_overtake(2, NOW) == []
+
+
+def test_only_the_lower_are_overtaken() -> None:
+    """However old a call is, and however long its equals wait: that would never end."""
+    window, _ = filled(4, limit=1)
+    window.take_ready(1, NOW)
+    window.add(make_call(5, priority=3))
+
+    assert window.entries_to_overtake(1, NOW + 1e6) == []
+
+
+def test_demand_is_as_urgent_as_the_most_urgent_call_that_waits() -> None:
+    """Other executors are compared by it."""
+    window = Window(1)
+    assert window.priority(0, NOW) == 5
+    window.add(make_call(1, priority=3))
+    assert window.priority(0, now=1.0) == 3
+    window.take_ready(1, NOW)
+    assert window.priority(1, NOW) == 3
+    window.add(make_call(2, priority=8))
+    window.add(make_call(3, priority=1))
+    assert window.priority(1, NOW) == 8
 
 
 # Settling -------------------------------------------------------------------------------------
@@ -156,7 +219,7 @@ def test_add_tells_whether_the_way_is_free() -> None:
 def test_a_call_settles_once() -> None:
     """Redelivery is normal with at-least-once streams; a future has one outcome."""
     window, calls = filled(1)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
 
     assert window.settle(1) is calls[0]
     assert window.settle(1) is None
@@ -166,12 +229,12 @@ def test_a_call_settles_once() -> None:
 def test_a_late_reply_to_a_call_that_waits_again_settles_it() -> None:
     """Its lease answered before it was buried: what has finished need not run again."""
     window, calls = filled(2)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.take_back([("q", 1), ("q", 2)])
 
     assert window.settle(1) is calls[0]
     assert window.settle(1) is None
-    assert numbers(window.take_ready(1)) == [2]
+    assert numbers(window.take_ready(1, NOW)) == [2]
     assert window.settle(2) is calls[1]
     assert window.counts() == (0, 0, 0)
 
@@ -179,7 +242,7 @@ def test_a_late_reply_to_a_call_that_waits_again_settles_it() -> None:
 def test_running_calls_are_counted_until_they_settle() -> None:
     """`statistics()` shows them."""
     window, _ = filled(2)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.start(1)
     running = window.counts()
     window.settle(1)
@@ -194,21 +257,21 @@ def test_running_calls_are_counted_until_they_settle() -> None:
 def test_what_comes_back_goes_before_what_waits() -> None:
     """It was submitted earlier."""
     window, _ = filled(6, limit=3)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
 
     back = window.take_back([("q", 3), ("q", 2)])
 
     assert [call.number for call in back] == [2, 3]
-    assert numbers(window.take_ready(1)) == [2, 3]
+    assert numbers(window.take_ready(1, NOW)) == [2, 3]
 
 
 def test_what_comes_back_travels_in_a_new_entry() -> None:
     """The old number would be dropped as a replay."""
     window, _ = filled(1)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.take_back([("q", 1)])
 
-    (batch,) = window.take_ready(1)
+    (batch,) = window.take_ready(1, NOW)
 
     assert batch.entry == 2
 
@@ -216,12 +279,12 @@ def test_what_comes_back_travels_in_a_new_entry() -> None:
 def test_a_returned_call_waits_again_once() -> None:
     """The lease may say it twice, or its burial may say it as well."""
     window, calls = filled(2)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
 
     assert window.give_back(1, 1) is calls[0]
     assert window.give_back(1, 1) is None
     assert window.take_back([("q", 1)]) == []
-    assert numbers(window.take_ready(1)) == [1]
+    assert numbers(window.take_ready(1, NOW)) == [1]
     assert window.give_back(1, 1) is None, "it travels in another entry by now"
 
 
@@ -229,7 +292,7 @@ def test_a_returned_call_of_a_batch_leaves_the_others_in_flight() -> None:
     """Two of a batch ran, the third could not start: only that one comes back."""
     window, _ = filled(40)
     learn_short(window)
-    batch = window.take_ready(1)[0]
+    batch = window.take_ready(1, NOW)[0]
     assert len(batch.calls) > 2
     first, *others = [call.number for call in batch.calls]
 
@@ -241,13 +304,13 @@ def test_a_returned_call_of_a_batch_leaves_the_others_in_flight() -> None:
 def test_an_unstarted_call_is_known_to_be_so_after_it_came_back() -> None:
     """It is not charged with its worker's death."""
     window, _ = filled(2)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.start(2)
 
     back = window.take_back([("q", 1), ("q", 2)])
 
     assert [call.started for call in back] == [False, True]
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     assert [call.started for call in back] == [False, False]
 
 
@@ -261,7 +324,7 @@ def test_cancelled_calls_are_never_sent() -> None:
     assert window.cancel(calls[1])
     assert not window.cancel(calls[1])
     assert calls[1].state is CallState.CANCELLED
-    assert numbers(window.take_ready(1)) == [1, 3, 4]
+    assert numbers(window.take_ready(1, NOW)) == [1, 3, 4]
     assert not window.cancel(calls[0])
     assert not calls[1].payload, "its arguments are released at once"
 
@@ -270,16 +333,16 @@ def test_a_recalled_call_is_cancelled_and_its_neighbours_are_not() -> None:
     """They travelled in one entry."""
     window, _ = filled(40)
     learn_short(window)
-    batch = window.take_ready(1)[0]
+    batch = window.take_ready(1, NOW)[0]
     victim, *others = batch.calls
     assert others
 
     with window.held():
         window.take_back(window.entries_to_recall(victim))
-        assert window.take_ready(1) == [], "it left before it could be cancelled"
+        assert window.take_ready(1, NOW) == [], "it left before it could be cancelled"
         assert window.cancel(victim)
 
-    assert numbers(window.take_ready(1))[: len(others)] == [call.number for call in others]
+    assert numbers(window.take_ready(1, NOW))[: len(others)] == [call.number for call in others]
 
 
 @pytest.mark.parametrize(("limit", "recalled"), [(1, [1, 2]), (2, [2])])
@@ -287,7 +350,7 @@ def test_one_worker_keeps_its_order_through_a_cancel(limit: int, recalled: list[
     """The neighbours of a cancelled call come back, and must not be overtaken."""
     window, calls = filled(9, limit=limit)
     window.note_taking("greedy", many=False)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
 
     assert [entry for _, entry in window.entries_to_recall(calls[1])] == recalled
 
@@ -295,7 +358,7 @@ def test_one_worker_keeps_its_order_through_a_cancel(limit: int, recalled: list[
 def test_many_calls_are_cancelled_in_no_time() -> None:
     """A program gives up a hundred thousand calls: not one search of the line for each."""
     window, calls = filled(50_000, limit=1)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     began = time.perf_counter()
 
     for call in reversed(calls):
@@ -303,13 +366,13 @@ def test_many_calls_are_cancelled_in_no_time() -> None:
 
     assert window.counts().waiting == 0
     assert time.perf_counter() - began < 2
-    assert window.take_ready(1) == []
+    assert window.take_ready(1, NOW) == []
 
 
 def test_waiting_calls_are_those_that_may_still_go() -> None:
     """`shutdown(cancel_futures=True)` cancels each of them."""
     window, calls = filled(5, limit=2)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.cancel(calls[3])
 
     assert [call.number for call in window.waiting()] == [3, 5]
@@ -318,7 +381,7 @@ def test_waiting_calls_are_those_that_may_still_go() -> None:
 def test_draining_settles_everything() -> None:
     """A broken executor owes each future an answer."""
     window, calls = filled(6, limit=1)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.cancel(calls[5])
 
     drained = window.drain()
@@ -326,7 +389,7 @@ def test_draining_settles_everything() -> None:
     assert sorted(call.number for call in drained) == [1, 2, 3, 4, 5]
     assert all(call.state is CallState.SETTLED for call in drained)
     assert window.counts() == (0, 0, 0)
-    assert window.settle(1) is None and window.take_ready(1) == []
+    assert window.settle(1) is None and window.take_ready(1, NOW) == []
 
 
 def test_removal_is_for_waiting_calls() -> None:
@@ -336,7 +399,7 @@ def test_removal_is_for_waiting_calls() -> None:
     assert window.remove(calls[0])
     assert not window.remove(calls[0])
     window, calls = filled(1)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     assert not window.remove(calls[0])
 
 
@@ -347,7 +410,7 @@ def test_the_oldest_unstarted_call_is_found_wherever_it_is() -> None:
     """Sub-calls are helped, and warnings are given, by its age."""
     window, calls = filled(4, limit=2)
     before = window.oldest_unstarted()
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     window.start(1)
     window.start(2)
     window.cancel(calls[2])
@@ -394,7 +457,7 @@ class WindowMachine(RuleBasedStateMachine):
 
     @rule(leases=st.integers(0, 3))
     def send(self, leases: int) -> None:
-        for batch in self.window.take_ready(leases):
+        for batch in self.window.take_ready(leases, NOW):
             assert len({call.function for call in batch.calls}) == 1
             for call in batch.calls:
                 self.waiting.remove(call.number)
@@ -507,7 +570,7 @@ class TestWindowMachine(WindowMachine.TestCase):  # type: ignore[misc,name-defin
 def test_threads_at_once_agree_on_each_call(plans: list[str]) -> None:
     """Collector, dispatcher and callers use a window at the same time."""
     window, calls = filled(60, limit=15)
-    window.take_ready(1)
+    window.take_ready(1, NOW)
     outcomes: list[int] = []
 
     def work(plan: str) -> None:

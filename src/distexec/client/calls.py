@@ -4,6 +4,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from distexec.scheduling.priorities import Effective, Priority
 from distexec.scheduling.retries import RetryPolicy
 
 if TYPE_CHECKING:
@@ -53,11 +54,21 @@ class Limits(NamedTuple):
 NO_LIMITS = Limits()
 
 
+class Place(NamedTuple):
+    """Where a call may go, and how urgent it is. Calls of one place keep their order."""
+
+    #: One, or several to choose from when it is sent.
+    queues: tuple[str, ...]
+    #: From 0 to 9.
+    priority: int = Priority.MEDIUM.value
+
+
 class PendingCall:
     """A call that is not settled. Guarded by its window's lock."""
 
     __slots__ = (
         "attempt",
+        "effective",
         "entry",
         "flags",
         "function",
@@ -69,6 +80,7 @@ class PendingCall:
         "number",
         "parent",
         "payload",
+        "place",
         "queue",
         "started",
         "state",
@@ -84,7 +96,7 @@ class PendingCall:
         payload: bytes,
         future: "Future[Any]",
         *,
-        queue: str,
+        place: Place,
         flags: int,
         label: str,
         submitted_at: float,
@@ -100,7 +112,11 @@ class PendingCall:
         #: Large parts of the arguments, which the payload refers to.
         self.values = values
         self.future = future
-        self.queue = queue
+        self.place = place
+        #: The queue that it was sent to, once it was.
+        self.queue = place.queues[0]
+        #: What its priority had become when it was sent; ``None`` where no other one waited.
+        self.effective: Effective | None = None
         self.flags = flags
         #: The function's name, for error messages.
         self.label = label

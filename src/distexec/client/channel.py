@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, label_of
+from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, Place, label_of
 from distexec.client.depot import StoredValue, Use
 from distexec.client.futures import Future
 from distexec.client.handle import Handle
@@ -41,10 +41,15 @@ REMEMBERED_CALLS = 1024
 class CallOptions(NamedTuple):
     """What a view on an executor asks for its calls."""
 
-    queue: str
+    place: Place
     #: Shown instead of the function's own name.
     name: str | None = None
     limits: Limits = NO_LIMITS
+
+    @property
+    def queue(self) -> str:
+        """The queue, or the first of those to choose from."""
+        return self.place.queues[0]
 
 
 class Counters:
@@ -166,7 +171,7 @@ class Channel:
             packed,
             payload,
             future,
-            queue=options.queue,
+            place=options.place,
             flags=CallFlag.GROUP if inputs else options.limits.flags,
             inputs=inputs or 1,
             label=options.name or self._label(packed.function_id, function),
@@ -201,7 +206,7 @@ class Channel:
             packed,
             payload,
             future,
-            queue=options.queue,
+            place=options.place,
             flags=options.limits.flags,
             label=label,
             submitted_at=time.monotonic(),

@@ -130,9 +130,13 @@ class Dispatcher:
         """Send until nothing may go; the caller holds ``channel.sending``."""
         try:
             while self._put(channel, patience):
-                batches = channel.window.take_ready(channel.leases)
+                now = time.monotonic()
+                batches = channel.window.take_ready(channel.leases, now)
                 if not batches:
-                    break
+                    slower = channel.window.entries_to_overtake(channel.leases, now)
+                    if not slower:
+                        break
+                    self._session.recall_sent(channel, slower)
                 channel.notice_room()
                 for queue in {batch.queue for batch in batches}:
                     self._seal(channel, queue, [batch for batch in batches if batch.queue == queue])
@@ -244,6 +248,7 @@ class Dispatcher:
                 _caller(),
                 channel.window.outstanding,
                 int(self._session.codec),
+                channel.window.priority(channel.leases, now),
             )
             place = places.demand(queue, ref.session, ref.executor)
             frame = self._session.seal.seal(Direction.CONTROL, place, pack_demand(demand))

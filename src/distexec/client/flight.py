@@ -1,7 +1,12 @@
 """Calls that were sent, by number and by the stream entry that carries them."""
 
-from distexec.client.calls import Batch, CallState, PendingCall
+from typing import TypeVar
+
+from distexec.client.calls import Batch, CallState, PendingCall, Place
+from distexec.scheduling.priorities import Priority
 from distexec.wire.records import CallFlag
+
+_Key = TypeVar("_Key")
 
 #: A stream entry: its queue, and its number there.
 Entry = tuple[str, int]
@@ -14,6 +19,11 @@ class Flight:
         self.calls: dict[int, PendingCall] = {}
         self._entries: dict[Entry, list[PendingCall]] = {}
         self._last_entry: dict[str, int] = {}
+        #: How many of the calls are in each queue, and have each priority.
+        self.queues: dict[str, int] = {}
+        self.priorities: dict[int, int] = {}
+        #: Entries that somebody has taken, or that nothing overtakes.
+        self._in_order: set[Entry] = set()
         #: How many of the calls are marked as short. Counted as they come and go: there may be
         #: tens of thousands, and the answer is needed for each call that is sent.
         self.short_count = 0
@@ -31,6 +41,9 @@ class Flight:
                 self.short_count += 1
             self.calls[call.number] = call
         self._entries[queue, entry] = calls
+        priority = calls[0].place.priority
+        self.queues[queue] = self.queues.get(queue, 0) + len(calls)
+        self.priorities[priority] = self.priorities.get(priority, 0) + len(calls)
         return Batch(queue, entry, calls)
 
     def leave(self, call: PendingCall) -> None:
@@ -43,6 +56,9 @@ class Flight:
         siblings.remove(call)
         if not siblings:
             del self._entries[key]
+            self._in_order.discard(key)
+        _uncount(self.queues, call.queue)
+        _uncount(self.priorities, call.place.priority)
 
     def leave_entry(self, entry: Entry) -> list[PendingCall]:
         """Take out what is left of an entry."""
@@ -61,8 +77,47 @@ class Flight:
         kept = {(call.queue, call.entry) for call in oldest}
         return [entry for entry in self._entries if entry not in kept]
 
+    def entries_below(self, place: Place, urgency: int) -> list[Entry]:
+        """The entries before which a call of *place* should go, each told once.
+
+        Once only: what is still sent after a recall is in somebody's hands.
+        """
+        found = [
+            entry
+            for entry, calls in self._entries.items()
+            if entry[0] in place.queues
+            and entry not in self._in_order
+            and not calls[0].started
+            and calls[0].place.priority < place.priority
+            and _rank(calls[0]) < urgency
+        ]
+        self._in_order.update(found)
+        return found
+
+    def highest_unstarted(self) -> int | None:
+        """The priority of the most urgent call that does not run, as far as we know."""
+        if len(self.priorities) == 1:
+            return next(iter(self.priorities))
+        ranks = [_rank(calls[0]) for calls in self._entries.values() if not calls[-1].started]
+        return max(ranks, default=None)
+
     def clear(self) -> None:
         """Let go of everything, but not of the numbers: none is used twice."""
-        self.calls.clear()
-        self._entries.clear()
+        for part in (self.calls, self._entries, self.queues, self.priorities, self._in_order):
+            part.clear()
         self.short_count = 0
+
+
+def _rank(call: PendingCall) -> int:
+    """How urgent a sent call counts: nothing goes before one that had its share."""
+    if call.effective is None:
+        return call.place.priority
+    return Priority.URGENT if call.effective.by_share else call.effective.value
+
+
+def _uncount(counts: dict[_Key, int], key: _Key) -> None:
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]

@@ -19,7 +19,7 @@ APART = CallFlag.SUSPECT | CallFlag.ALONE | CallFlag.GROUP
 
 
 class Line:
-    """Calls in the order to send.
+    """Calls of one place, in the order to send.
 
     One that leaves from the middle keeps its place, which is skipped when it comes to the front:
     searching for it would make cancelling many slow. Whatever comes back goes to the front, so an
@@ -68,13 +68,12 @@ class Line:
         first = places.popleft()
         calls = [first]
         if most > 1 and not (first.flags & APART or len(first.payload) > ALONE_BYTES):
-            function_id, queue = first.function[0], first.queue
+            function_id = first.function[0]
             while places and len(calls) < most:
                 call = places[0]
                 if call.state is waiting:
                     if (
                         call.function[0] != function_id
-                        or call.queue != queue
                         or call.flags & APART
                         or len(call.payload) > ALONE_BYTES
                     ):

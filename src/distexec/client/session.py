@@ -194,18 +194,22 @@ class Session:
 
     def recall(self, channel: Channel, entries: Iterable[tuple[str, int]]) -> None:
         """Take back the entries that no lease holds: their calls wait again."""
+        # Entries that are being put are recalled after they are there.
+        with channel.sending:
+            self.recall_sent(channel, entries)
+
+    def recall_sent(self, channel: Channel, entries: Iterable[tuple[str, int]]) -> None:
+        """As `recall`; the caller holds ``channel.sending``, and all was put."""
         queues: dict[str, list[int]] = {}
         for queue, entry in entries:
             queues.setdefault(queue, []).append(entry)
-        # Entries that are being put are recalled after they are there.
-        with channel.sending:
-            for queue, numbers in queues.items():
-                try:
-                    recalled = self.store.recall(channel.ref, queue, numbers)
-                except (ClusterError, SessionUnknown) as error:
-                    self.lost_server(error)
-                    continue
-                channel.window.take_back((queue, entry) for entry in recalled)
+        for queue, numbers in queues.items():
+            try:
+                recalled = self.store.recall(channel.ref, queue, numbers)
+            except (ClusterError, SessionUnknown) as error:
+                self.lost_server(error)
+                continue
+            channel.window.take_back((queue, entry) for entry in recalled)
 
     def resend_value(self, channel: Channel, call: PendingCall, name: bytes) -> None:
         """Send a value again that a node did not find, or fail the call that needs it."""

@@ -9,14 +9,11 @@ class Tally:
     def __init__(self) -> None:
         #: Calls that want a process for themselves.
         self.alone = 0
-        #: By queue. Plain dictionaries: counting is done twice for each call.
-        self.queues: dict[str, int] = {}
         #: By the running call of the same executor that submitted them.
         self.parents: dict[str, int] = {}
 
     def add(self, call: PendingCall) -> None:
         """Count a call that waits from now on."""
-        self.queues[call.queue] = self.queues.get(call.queue, 0) + 1
         if call.limits.flags:
             self.alone += 1
         if call.parent is not None:
@@ -24,12 +21,6 @@ class Tally:
 
     def remove(self, call: PendingCall) -> None:
         """Count a call no more that neither waits nor is sent."""
-        queues = self.queues
-        left = queues[call.queue] - 1
-        if left:
-            queues[call.queue] = left
-        else:
-            del queues[call.queue]
         if call.limits.flags:
             self.alone -= 1
         if call.parent is not None:
@@ -42,5 +33,4 @@ class Tally:
     def clear(self) -> None:
         """Count nothing."""
         self.alone = 0
-        self.queues.clear()
         self.parents.clear()

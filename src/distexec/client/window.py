@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from distexec.client.calls import Batch, CallState, PendingCall
+from distexec.client.calls import Batch, CallState, PendingCall, Place
 from distexec.client.flight import Entry, Flight
 from distexec.client.learned import Learned
-from distexec.client.line import APART, Line, Resting
+from distexec.client.line import APART, Resting
+from distexec.client.lines import Judge, Lines, Turn
 from distexec.client.tally import Tally
 from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
+from distexec.scheduling.priorities import Effective, Priority, effective
 from distexec.scheduling.run_times import RunTime
 from distexec.wire.records import CallFlag, Reply
 
@@ -41,7 +43,7 @@ class Window:
         self._limit = limit
         self.learned = Learned()
         self._lock = threading.Lock()
-        self._line, self._resting, self._flight = Line(), Resting(), Flight()
+        self._lines, self._resting, self._flight = Lines(), Resting(), Flight()
         #: Waiting calls that were sent before: the reply to that may still come.
         self._again: dict[int, PendingCall] = {}
         self._tally = Tally()
@@ -55,17 +57,17 @@ class Window:
         """How many calls wait, are sent, and are known to run."""
         with self._lock:
             running = sum(call.started for call in self._flight.calls.values())
-            return WindowCounts(len(self._line), len(self._flight), running)
+            return WindowCounts(len(self._lines), len(self._flight), running)
 
     @property
     def outstanding(self) -> int:
         """How many calls are not settled and have something to do: resting ones have not."""
-        return len(self._line) + len(self._flight)
+        return len(self._lines) + len(self._flight)
 
     @property
     def has_waiting(self) -> bool:
         """Whether calls wait here."""
-        return len(self._line) > 0
+        return len(self._lines) > 0
 
     @property
     def resting(self) -> int:
@@ -85,7 +87,8 @@ class Window:
     def queues(self) -> set[str]:
         """The queues that outstanding calls are for."""
         with self._lock:
-            return set(self._tally.queues)
+            waiting = {queue for place in self._lines.places() for queue in place.queues}
+            return waiting | set(self._flight.queues)
 
     def parents(self) -> int:
         """How many running calls of this executor submitted others to it that are not settled.
@@ -101,44 +104,50 @@ class Window:
             for call in self._flight.calls.values():
                 if not call.started:
                     return call.submitted_at
-            first = self._line.first()
-            return None if first is None else first.submitted_at
+            firsts = self._lines.firsts()
+            return min(firsts, key=_number).submitted_at if firsts else None
 
     def waiting(self) -> list[PendingCall]:
         """The calls that wait here, for their turn or for their next attempt."""
         with self._lock:
-            return [*self._line, *self._resting]
+            return [*self._lines, *self._resting]
 
     # Sending.
 
     def add(self, call: PendingCall) -> bool:
         """Let *call* wait its turn; True if nothing else is in flight."""
         with self._lock:
-            self._line.add(call)
+            self._lines.add(call)
             self._tally.add(call)
             return not self._flight.calls
 
-    def take_ready(self, leases: int) -> list[Batch]:
+    def take_ready(self, leases: int, now: float) -> list[Batch]:
         """Move the calls that may go now from waiting to sent, packed into batches.
+
+        Each queue has its own room: one that nobody serves does not stop the others.
 
         Entry numbers are given here, so whoever takes must send before anybody takes again.
         """
         batches: list[Batch] = []
         with self._lock:
             limit = self._limit + len(self._tally.parents)
-            while not self._holds and (first := self._line.first()) is not None:
-                run_time = self.learned.run_time(first)
+            judge = self._judge(leases, now)
+            blocked: list[Place] = []
+            while not self._holds and (turn := self._lines.turn(judge, blocked)) is not None:
+                run_time = self.learned.run_time(turn.first)
                 in_order = not self._greedy and not self._short_in_flight(2 * limit)
                 most = calls_in_flight(run_time, leases, limit, in_order=in_order)
-                room = most - len(self._flight)
-                if room <= 0:
-                    break
-                batches.append(self._pack(run_time, room, leases))
+                room = most - self._flight.queues.get(turn.first.queue, 0)
+                if room > 0:
+                    batches.append(self._pack(turn, run_time, room, leases))
+                else:
+                    blocked.append(turn.place)
         return batches
 
-    def _pack(self, run_time: RunTime | None, room: int, leases: int) -> Batch:
-        """Take the first call, and those after it that fit into the same entry."""
-        calls = self._line.take(min(calls_per_entry(run_time, len(self._line), leases), room))
+    def _pack(self, turn: Turn, run_time: RunTime | None, room: int, leases: int) -> Batch:
+        """Take the call whose *turn* it is, and those after it that fit into the same entry."""
+        fitting = calls_per_entry(run_time, len(turn.line), leases)
+        calls = self._lines.take(turn, min(fitting, room))
         short = CallFlag.SHORT if is_short(run_time) else 0
         for call in calls:
             if self._again:
@@ -157,6 +166,42 @@ class Window:
             if call is not None:
                 call.started = True
             return call
+
+    def entries_to_overtake(self, leases: int, now: float) -> list[Entry]:
+        """The entries that should make way for the most urgent waiting call, each told once."""
+        with self._lock:
+            firsts = self._lines.firsts()
+            lowest = min(self._flight.priorities, default=Priority.URGENT)
+            if self._holds or all(first.place.priority <= lowest for first in firsts):
+                return []
+            judge = self._judge(leases, now)
+            first = max(firsts, key=lambda call: judge(call).value)
+            return self._flight.entries_below(first.place, judge(first).value)
+
+    def priority(self, leases: int, now: float) -> int:
+        """The effective priority of the most urgent call that does not run; MEDIUM if all do."""
+        with self._lock:
+            judge = self._judge(leases, now)
+            waiting = [judge(call).value for call in self._lines.firsts()]
+            sent = self._flight.highest_unstarted()
+            return max(waiting if sent is None else [*waiting, sent], default=Priority.MEDIUM)
+
+    def _judge(self, leases: int, now: float) -> Judge:
+        overall = self.learned.overall
+        each = 0.0 if overall is None else overall.mean
+        backlog_seconds = each * len(self._lines) / max(leases, 1)
+
+        def judge(call: PendingCall) -> Effective:
+            run_time = self.learned.run_time(call)
+            return effective(
+                call.place.priority,
+                waited=now - call.submitted_at,
+                backlog_seconds=backlog_seconds,
+                run_seconds=None if run_time is None else run_time.mean,
+                size=len(call.payload),
+            )
+
+        return judge
 
     def note_taking(self, lease: str, *, many: bool) -> None:
         """Note that *lease* takes several entries at a time from now on, or one."""
@@ -238,7 +283,7 @@ class Window:
         """Take *call* out of what waits and rests, if it does; its place is skipped later."""
         if call.state is CallState.WAITING:
             self._again.pop(call.number, None)
-            self._line.forget()
+            self._lines.forget(call)
             self._tally.remove(call)
         elif call.state is not CallState.RESTING:
             return False
@@ -248,8 +293,8 @@ class Window:
     def drain(self) -> list[PendingCall]:
         """Settle every call without a reply."""
         with self._lock:
-            calls = [*self._flight.calls.values(), *self._line, *self._resting]
-            for part in (self._flight, self._line, self._resting, self._again, self._tally):
+            calls = [*self._flight.calls.values(), *self._lines, *self._resting]
+            for part in (self._flight, self._lines, self._resting, self._again, self._tally):
                 part.clear()
             for call in calls:
                 call.state = CallState.SETTLED
@@ -326,7 +371,7 @@ class Window:
         for call in calls:
             call.state = CallState.WAITING
             self._again[call.number] = call
-        self._line.put_back(calls)
+        self._lines.put_back(calls)
 
 
 def _number(call: PendingCall) -> int:

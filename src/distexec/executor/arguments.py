@@ -10,8 +10,14 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from distexec.client.calls import Place
+from distexec.scheduling.priorities import Priority
+
 #: More than any cluster has slots: a larger number is a mistake.
 MOST_WORKERS = 1_000_000
+
+#: Systems that count to 10 mean our 9 by it.
+HIGHEST_OF_OTHERS = 10
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -47,6 +53,25 @@ def check_queue(queue: object) -> str:
             "underscores"
         )
     return queue
+
+
+def change_place(place: Place, *, queue: str | None, priority: int | None) -> Place:
+    """Return *place* with those changed that are not ``None``."""
+    if queue is not None:
+        place = place._replace(queues=(check_queue(queue),))
+    if priority is not None:
+        place = place._replace(priority=check_priority(priority))
+    return place
+
+
+def check_priority(priority: object) -> int:
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise TypeError(
+            f"priority is a number from 0 to 9, or one of Priority's names, not {priority!r}"
+        )
+    if not 0 <= priority <= HIGHEST_OF_OTHERS:
+        raise ValueError(f"priority must be from 0 to 9, not {priority}")
+    return min(int(priority), Priority.URGENT.value)
 
 
 def modules_of(ship: Sequence[ModuleType | str]) -> list[ModuleType]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
+from distexec.client.calls import Place
 from distexec.client.channel import CallOptions, Channel
 from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
@@ -99,7 +100,9 @@ class DistributedExecutor(Viewable):
         if submit_timeout is not None and max_waiting is None:
             raise ValueError("submit_timeout is for executors with max_waiting")
         self._max_workers = max_workers
-        self._options = CallOptions(check_queue(DEFAULT_QUEUE if queue is None else queue))
+        self._options = CallOptions(
+            Place((check_queue(DEFAULT_QUEUE if queue is None else queue),))
+        )
         self._name = name or thread_name_prefix
         self._sharing = _SHARING[threads]
         self._calls_per_child = max_tasks_per_child

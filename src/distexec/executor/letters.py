@@ -4,7 +4,7 @@ import time
 from concurrent.futures import Future as StandardFuture
 from typing import TYPE_CHECKING, Any
 
-from distexec.client.calls import Limits
+from distexec.client.calls import Limits, Place
 from distexec.client.channel import CallOptions, Channel
 from distexec.client.futures import Future
 from distexec.errors import ClusterMismatch, FrameRejected, LetterGone
@@ -81,7 +81,7 @@ class DeadLetter(Future[Any]):
         if executor is None:
             alone = CallFlag.ALONE if note.timeout or note.at_most_once else 0
             limits = Limits(timeout=note.timeout, at_most_once=note.at_most_once, flags=alone)
-            executor, options = self._executor, CallOptions(note.queue, None, limits)
+            executor, options = self._executor, CallOptions(Place((note.queue,)), None, limits)
         else:
             options = executor._options
         options = options._replace(limits=options.limits._replace(dead_letter=self.id))

@@ -11,7 +11,7 @@ from distexec.client.groups import Group
 from distexec.client.handle import Handle
 from distexec.client.registry import check_running
 from distexec.client.statistics import Statistics
-from distexec.executor.arguments import check_queue, reject
+from distexec.executor.arguments import change_place, reject
 from distexec.executor.limits import OPTIONS, Kinds, change_limits
 from distexec.executor.mapping import Mapper
 from distexec.scheduling.batching import MOST_GROUPED
@@ -50,6 +50,7 @@ class Viewable(Mapper):
         self,
         *,
         queue: str | None = None,
+        priority: int | None = None,
         name: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
@@ -67,6 +68,8 @@ class Viewable(Mapper):
 
         Args:
             queue: Queue that the view's calls go to.
+            priority: How urgent they are, from 0 to 9: see `Priority`, 5 by default. The higher
+                goes first; of ten calls one is the oldest, so that none starves.
             name: Shown for the view's calls instead of their functions' names.
             timeout: Seconds that an attempt may last, from unpickling to the result; then it ends
                 with `CallTimeout`, if need be with its process. Infinity takes a limit away.
@@ -87,12 +90,12 @@ class Viewable(Mapper):
             ValueError: An option out of range, or options that contradict each other.
         """
         if unknown:
-            reject(unknown, "options", ("queue", "name", *OPTIONS))
+            reject(unknown, "options", ("queue", "priority", "name", *OPTIONS))
         options = self._options
         return ExecutorView(
             self._root(),
             CallOptions(
-                options.queue if queue is None else check_queue(queue),
+                change_place(options.place, queue=queue, priority=priority),
                 options.name if name is None else name,
                 change_limits(
                     options.limits,
