@@ -30,11 +30,6 @@ class Learned:
         overall = self._run_times.overall
         return None if overall is None else overall.cpu_share
 
-    @property
-    def overall(self) -> RunTime | None:
-        """How long calls last, whatever their function; ``None`` before the first ended."""
-        return self._run_times.overall
-
     def add(self, function_id: bytes, run_seconds: float, cpu_seconds: float) -> None:
         """Remember how long a call of the function ran."""
         with self._lock:

@@ -187,9 +187,7 @@ class Window:
             return max(waiting if sent is None else [*waiting, sent], default=Priority.MEDIUM)
 
     def _judge(self, leases: int, now: float) -> Judge:
-        overall = self.learned.overall
-        each = 0.0 if overall is None else overall.mean
-        backlog_seconds = each * len(self._lines) / max(leases, 1)
+        backlog_seconds = (self.learned.mean or 0.0) * len(self._lines) / max(leases, 1)
 
         def judge(call: PendingCall) -> Effective:
             run_time = self.learned.run_time(call)
