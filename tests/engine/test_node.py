@@ -81,13 +81,15 @@ def test_shrinking_spares_what_runs(
         return os.getpid()
 
     futures = [executor.submit(wait) for _ in range(2)]
-    eventually(lambda: all(future.running() for future in futures))
-    server.order(node.name, do="resize", slots=1)
-    server.order(node.name, do="resize", slots=3)  # Arrives after it, so both were obeyed.
-    eventually(lambda: len(node.children) == 3)
+    try:
+        eventually(lambda: all(future.running() for future in futures))
+        server.order(node.name, do="resize", slots=1)
+        server.order(node.name, do="resize", slots=3)  # Arrives after it, so both were obeyed.
+        eventually(lambda: len(node.children) == 3)
 
-    assert not any(future.done() for future in futures)
-    Path(gate).touch()
+        assert not any(future.done() for future in futures)
+    finally:
+        Path(gate).touch()
     assert len({future.result(20) for future in futures}) == 2
     executor.shutdown()
     server.order(node.name, do="resize", slots=2)
