@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from distexec.settings import Settings, describe_settings, variables
+from distexec.settings import (
+    Settings,
+    WorkerOptions,
+    describe_settings,
+    read_size,
+    variables,
+)
 
 
 @pytest.fixture
@@ -67,6 +73,7 @@ def test_change_of_the_file_is_seen(project: Path) -> None:
         ("beat_seconds = 0", "must be a positive, finite number"),
         ("secret = 'abc'", "must not hold a secret"),
         ("beat_seconds = ", "cannot be read"),
+        ("worker_slot = 2", "did you mean 'worker_slots'"),
     ],
 )
 def test_mistakes_in_the_file_are_named(project: Path, line: str, said: str) -> None:
@@ -84,3 +91,51 @@ def test_other_tools_tables_are_left_alone(project: Path) -> None:
 
     project.write_text("this is not TOML, and nobody asked us")
     assert Settings.from_environment() == Settings()
+
+
+def test_worker_options_come_from_the_same_places(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit file, a container's environment and a project's file say the same things."""
+    write(project, "worker_queues = ['gpu:3', 'cpu']", "worker_slots = 4", "worker_autoscale='2,8'")
+    monkeypatch.setenv("DISTEXEC_WORKER_MEMORY_PER_CHILD", "512M")
+    monkeypatch.setenv("DISTEXEC_WORKER_REMOTE_CONTROL", "yes")
+
+    options = WorkerOptions.from_environment()
+
+    assert options == WorkerOptions(
+        queues={"gpu": 3, "cpu": 1},
+        slots=4,
+        autoscale=(2, 8),
+        memory_per_child=512 * 2**20,
+        remote_control=True,
+    )
+    assert options.slots_at_start == 4
+    rows = {name: (value, source) for name, value, source in describe_settings()}
+    assert rows["worker_queues"] == ("gpu:3,cpu", str(project))
+    assert rows["worker_memory_per_child"] == ("512M", "$DISTEXEC_WORKER_MEMORY_PER_CHILD")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("SLOTS", "0", "'0' is no whole number from 1"),
+        ("POOL", "gevent", "none of prefork, threads"),
+        ("AUTOSCALE", "4", "'' is no whole number"),
+        ("REMOTE_CONTROL", "maybe", "neither true nor false"),
+        ("QUEUES", "a b", "'a b' is no name"),
+    ],
+)
+def test_worker_option_that_cannot_be_is_named(name: str, text: str, said: str) -> None:
+    """The variable is in the message: there are several places where it may stand."""
+    with pytest.raises(ValueError, match=f"DISTEXEC_WORKER_{name}: .*{said}"):
+        WorkerOptions.from_environment({f"DISTEXEC_WORKER_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1000", 1000), ("2k", 2048), ("1.5M", 3 * 2**19), ("2GiB", 2**31), ("1 TB", 2**40)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    """Bytes in full are wrong by a digit sooner or later."""
+    assert read_size(text) == size

@@ -55,10 +55,13 @@ class NodeProcess:
             )
 
     def is_there(self) -> bool:
-        """Whether it beats, with a child for each slot."""
+        """Whether it beats, with a child for each slot, or with threads."""
         assert self.process.poll() is None, self.log.read_text()
         record = self._cluster.records().get(self.name)
-        return record is not None and len(record["children"]) == record["slots"]
+        if record is None:
+            return False
+        children = record["children"]
+        return len(children) == record["slots"] or children == [record["pid"]]
 
     def stop(self) -> None:
         """Ask it to drain."""

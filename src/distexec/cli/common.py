@@ -1,22 +1,29 @@
 """What several commands share: the options that name a cluster and its queues."""
 
-import re
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-#: What Celery, Redis keys and shells all take as it is.
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+from distexec.settings import read_queues, variables
 
 
-def read_names(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    """Take names with commas between them."""
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        if not NAME.fullmatch(name):
-            raise click.BadParameter(
-                f"{name!r} is no name: 1 to 64 letters, digits, '_', '.' and '-'"
-            )
-    return tuple(dict.fromkeys(names))
+def reading(read: Callable[[str], Any]) -> Callable[..., Any]:
+    """A callback for an option whose text *read* reads; it raises `ValueError` if it cannot."""
+
+    def convert(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        try:
+            return None if text is None else read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    if ":" in text:
+        raise ValueError(f"{text!r}: weights are for `distexec worker`")
+    return tuple(read_queues(text))
 
 
 cluster_option = click.option(
@@ -27,11 +34,13 @@ cluster_option = click.option(
     help="rediss://, redis:// or redis+socket://",
 )
 queues_option = click.option(
-    "--queues", metavar="A,B", callback=read_names, default="distexec", show_default=True
+    "--queues", metavar="A,B", callback=reading(_read_names), default="distexec", show_default=True
 )
 
 
 def named(cluster: str | None) -> str:
+    """The cluster's URL, from wherever it is known."""
+    cluster = cluster or variables().get("DISTEXEC_URL")
     if not cluster:
         raise click.UsageError("no cluster is named: give --cluster URL, or set DISTEXEC_URL")
     return cluster

@@ -8,8 +8,9 @@ from typing import Any
 from celery import Celery, signals
 
 from distexec.engine.lease import register_lease
-from distexec.engine.membership import DEFAULT_QUEUE, Membership
+from distexec.engine.membership import Membership
 from distexec.engine.node import join
+from distexec.settings import DEFAULT_QUEUE
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from distexec.engine import deadlines, flags, tally
+from distexec.engine import deadlines, flags, tally, wear
 from distexec.engine.children import Child, Children, how_it_ended
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
@@ -143,7 +143,7 @@ class Heart:
             if time.monotonic() >= self._next_sweep:
                 self._sweep()
             if time.monotonic() >= self._kill_at:
-                self._kill_children()
+                self._kill_children(store)
             self._end_overdue()
             if self._condemned:
                 self._attempt(self._kill_condemned, store)
@@ -240,6 +240,7 @@ class Heart:
         # In a pool of threads the slots are in this process.
         children = self._children.pids or [os.getpid()]
         load = self._meter.read({os.getpid(), *children}).to_fields()
+        self._retire_large()
         rates = self._rates.read(tally.current.total(), time.monotonic()).to_fields()
         record = {"children": children, "load": load, "rates": rates, **self._describe()}
         frame = pack_node(self._membership, self._name, record)
@@ -249,6 +250,16 @@ class Heart:
             flags.refusals.note("A key of this node", error)
             at = store.beat(self._name, frame, settings.node_expiry_seconds)
         self._on_beat(at)
+
+    def _retire_large(self) -> None:
+        """Tell the children with too much memory to go, when their running calls have ended."""
+        most = self._membership.options.memory_per_child
+        if most is None:
+            return
+        for child in self._children:
+            held = self._meter.memory.get(child.pid, 0)
+            if held > most and wear.current.tell(child.index, child.pid):
+                logger.info("Process %d holds %d MiB and is replaced", child.pid, held // 2**20)
 
     def _end_overdue(self) -> None:
         """Kill the children whose call outlasted its time limit, and could not be interrupted."""
@@ -280,13 +291,23 @@ class Heart:
                 self.signal_children([pid], signal.SIGKILL)
             self._condemned.popleft()
 
-    def _kill_children(self) -> None:
+    def _kill_children(self, store: NodeStore) -> None:
         self._kill_at = float("inf")
+        if self._membership.options.pool != "prefork":
+            self._end_process(store)
         self._evicted.update(self._children.pids)
         for pid in self._children.pids:
             logger.warning("Process %d is killed: its calls outlasted the node's end", pid)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def _end_process(self, store: NodeStore) -> NoReturn:
+        """End the node with the threads that outlasted its end: nothing else stops a thread."""
+        logger.warning("The node ends at once: its calls outlasted its end")
+        with contextlib.suppress(Exception):  # What cannot be said is seen when the node is silent.
+            self._report_lost(store, os.getpid(), "ended with its node", is_charged=False)
+            store.leave(self._name)
+        os._exit(0)
 
 
 def pack_node(membership: Membership, name: str, record: dict[str, Any]) -> bytes:

@@ -13,9 +13,11 @@ from typing import Any, Final
 from billiard import process as billiard_process
 from celery import Celery, Task
 
-from distexec.engine import deadlines, flags, tally
+from distexec.engine import deadlines, flags, turns
+from distexec.engine import tally as tallies
 from distexec.engine.membership import Membership
 from distexec.engine.wakeup import LEASE_TASK
+from distexec.engine.wear import Wear
 from distexec.errors import FrameRejected
 from distexec.scheduling.histogram import Histogram
 from distexec.store.port import LeaseStore
@@ -97,7 +99,9 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
             os.getpid(),
         )
     )
-    share = membership.share
+    share, index = membership.share, _slot_index()
+    tally = tallies.current.of_slot(index)
+    wear = _wear(membership, tally)
     slot = Slot(
         queue,
         _store_of_this_slot(membership, node),
@@ -105,13 +109,17 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         seal=membership.seal,
         settings=membership.settings,
         share=None if share is None else max(1, int(share * flags.current.slots)),
-        should_yield=_should_yield,
+        should_yield=lambda: _should_yield() or wear.is_worn_out or turns.current.is_over(index),
         end_process=_end_process_of(task, frame),
         refusals=flags.refusals,
         watchdog=_watchdog(),
-        tally=_tally(),
+        tally=tally,
     )
-    return slot.serve()
+    turns.current.begin(index, queue)
+    try:
+        return slot.serve() or wear.is_worn_out
+    finally:
+        turns.current.end(index)
 
 
 def _queue_of(task: LeaseTask) -> str:
@@ -122,20 +130,32 @@ def _queue_of(task: LeaseTask) -> str:
 def _watchdog() -> deadlines.ChildWatchdog | None:
     """Whoever kills this process, if it is a child with a single slot."""
     # A child knows its place in the pool; billiard's types do not.
-    index = getattr(billiard_process.current_process(), "index", None)
-    if index is None or threading.current_thread() is not threading.main_thread():
+    if not hasattr(billiard_process.current_process(), "index"):
         return None
-    return deadlines.ChildWatchdog(index)
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return deadlines.ChildWatchdog(_slot_index())
 
 
-def _tally() -> Histogram:
-    """Where this slot counts its calls: a child by its place in the pool, a thread by its turn."""
-    index = getattr(billiard_process.current_process(), "index", None)
-    if index is None:
-        if not hasattr(_slot, "index"):
-            _slot.index = next(_threads)
-        index = _slot.index
-    return tally.current.of_slot(index)
+def _slot_index() -> int:
+    """The number of this slot: a child's place in the pool, a thread's turn."""
+    index: int | None = getattr(billiard_process.current_process(), "index", None)
+    if index is not None:
+        return index
+    if not hasattr(_slot, "index"):
+        _slot.index = next(_threads)
+    number: int = _slot.index
+    return number
+
+
+def _wear(membership: Membership, tally: Histogram) -> Wear:
+    """What wears out this process since its first lease."""
+    if getattr(_slot, "worn_pid", None) != os.getpid():
+        limit = membership.options.calls_per_child
+        _slot.wear = Wear(_slot_index(), os.getpid(), tally, limit)
+        _slot.worn_pid = os.getpid()
+    wear: Wear = _slot.wear
+    return wear
 
 
 def _should_yield() -> bool:

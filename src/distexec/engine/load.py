@@ -54,6 +54,8 @@ class LoadMeter:
         self._group = group or ControlGroup()
         self._host_processors = os.cpu_count() or 1
         self._processes: dict[int, psutil.Process] = {}
+        #: Resident bytes of each process at the last look.
+        self.memory: dict[int, int] = {}
         self._cpu_seconds: dict[int, float] = {}
         self._read_at = time.monotonic()
         self._group_seconds = self._group.cpu_seconds()
@@ -94,18 +96,18 @@ class LoadMeter:
         for pid in self._processes.keys() - pids:
             del self._processes[pid]
             self._cpu_seconds.pop(pid, None)
-        seconds, memory = 0.0, 0
+        seconds, self.memory = 0.0, {}
         for pid in pids:
             with contextlib.suppress(psutil.Error):  # Ended meanwhile.
                 if pid not in self._processes:
                     self._processes[pid] = psutil.Process(pid)
                 process = self._processes[pid]
                 times = process.cpu_times()
-                memory += process.memory_info().rss
+                self.memory[pid] = process.memory_info().rss
                 used = times.user + times.system
                 seconds += max(0.0, used - self._cpu_seconds.get(pid, used))
                 self._cpu_seconds[pid] = used
-        return seconds, memory
+        return seconds, sum(self.memory.values())
 
     def _read_cpu(self, elapsed: float) -> tuple[float, float]:
         """Processors that may be used, and the share of them that was."""

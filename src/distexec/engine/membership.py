@@ -2,16 +2,14 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from distexec.errors import ClusterUnavailable, SecretError
-from distexec.settings import Settings, variables
+from distexec.settings import Settings, WorkerOptions, variables
 from distexec.store.endpoint import Endpoint
 from distexec.wire.seal import Seal
-
-DEFAULT_QUEUE: Final = "distexec"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +27,8 @@ class Membership:
     is_guest: bool = False
     #: A supervisor starts the node again, and keeps a terminal's Ctrl-C away from its children.
     is_supervised: bool = False
+    #: How its node works.
+    options: WorkerOptions = field(default_factory=WorkerOptions)
 
     @property
     def broker_url(self) -> str:

@@ -21,6 +21,7 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 
 from distexec.engine import flags, logs
+from distexec.engine.demand_watch import DemandWatch
 from distexec.engine.heart import Heart
 from distexec.engine.membership import Membership
 from distexec.engine.orders import Orders
@@ -80,6 +81,7 @@ class Node(bootsteps.StartStopStep):
             obey=self._obey,
             clock=lambda: self._server_clock + time.monotonic(),
         )
+        self._demand = DemandWatch(worker.hostname, self._membership, self._resize)
 
     # -- the life of the worker, as Celery tells it ------------------------------------------------
 
@@ -100,6 +102,8 @@ class Node(bootsteps.StartStopStep):
 
             processes._create_worker_process = create_and_adopt
         self._heart.start()
+        if self._demand.is_needed:
+            self._demand.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Arrange what the loop does for us; called again after each reconnection."""
@@ -109,6 +113,7 @@ class Node(bootsteps.StartStopStep):
     def close(self, worker: Any) -> None:
         """Begin the end: leases give their slots back."""
         self._is_ending = True
+        self._demand.stop()
         self.drain()
 
     def stop(self, worker: Any) -> None:
@@ -194,8 +199,7 @@ class Node(bootsteps.StartStopStep):
     def _obey(self, command: dict[str, Any]) -> None:
         match command:
             case {"do": "resize", "slots": int(slots)} if slots > 0:
-                self._target = slots
-                self._in_main_thread(self._settle_size)
+                self._resize(slots)
             case {"do": "drain"}:
                 self.drain()
             case {"do": "kill", "pids": [int(pid)], "signal": "KILL", "lease": str(lease)}:
@@ -204,6 +208,10 @@ class Node(bootsteps.StartStopStep):
                 self._heart.signal_children(pids, signal.Signals[f"SIG{name}"])
             case _:
                 logger.warning("A command that this version does not know: %r", command.get("do"))
+
+    def _resize(self, slots: int) -> None:
+        self._target = slots
+        self._in_main_thread(self._settle_size)
 
     def _in_main_thread(self, action: Callable[[], None]) -> None:
         if self._worker.hub is not None:
@@ -229,7 +237,7 @@ class Node(bootsteps.StartStopStep):
         The heart asks again after each step, with its beat, and each second while some are busy.
         """
         processes, consumer = self._processes, self._worker.consumer
-        if processes is None or processes._state != RUN:
+        if processes is None or processes._state != RUN or self._flags.draining:
             return
         missing = self._target - processes._processes
         if missing > 0:

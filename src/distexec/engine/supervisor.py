@@ -23,14 +23,16 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
+import psutil
+
 from distexec.engine import logs
-from distexec.engine.membership import DEFAULT_QUEUE, Membership, hide_secrets
+from distexec.engine.membership import Membership, hide_secrets
 from distexec.errors import ClusterError, ClusterUnavailable
-from distexec.settings import Settings
+from distexec.settings import Settings, WorkerOptions
 from distexec.store.endpoint import Endpoint
 from distexec.wire.seal import Seal
 
@@ -61,6 +63,7 @@ _IMPORTED_BEFORE_FORK: Final = (
     "celery.apps.worker",
     "celery.backends.base",
     "celery.concurrency.prefork",
+    "celery.concurrency.thread",
     "celery.events",
     "celery.fixups.django",
     "celery.worker.autoscale",
@@ -80,8 +83,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 def run(
     *,
     url: str | None = None,
-    queues: Sequence[str] = (DEFAULT_QUEUE,),
-    slots: int | None = None,
+    options: WorkerOptions | None = None,
     name: str | None = None,
     drain: float | None = None,
     log_level: int | str = logging.INFO,
@@ -92,7 +94,7 @@ def run(
 
     Args:
         url: The cluster; ``None`` takes ``DISTEXEC_URL``.
-        slots: How many calls run at a time; ``None`` is the number of processors.
+        options: ``None`` takes the environment's.
         name: Unique in the cluster; ``None`` makes one from host and process.
         drain: Seconds that running calls may go on when the node ends; ``None``: the settings'.
 
@@ -106,7 +108,8 @@ def run(
     from distexec.engine.names import refuse_second
 
     logs.to_stderr(logging.getLevelName(log_level) if isinstance(log_level, str) else log_level)
-    membership = Membership.of_environment(url, is_supervised=True)
+    options = options or WorkerOptions.from_environment()
+    membership = Membership.of_environment(url, is_supervised=True, options=options)
     if url and Endpoint.parse(url).password and url in " ".join(sys.argv):
         logger.warning(
             "Every user of this machine can read the password in this command line: set "
@@ -121,13 +124,7 @@ def run(
     refuse_second(membership, name)
     with tempfile.TemporaryDirectory(prefix="distexec-") as folder:
         _keep_temporary_files_in(folder)
-        return _supervise(
-            membership,
-            name=name,
-            queues=queues,
-            slots=slots or os.cpu_count() or 1,
-            own_group=True,
-        )
+        return _supervise(membership, name=name, own_group=True)
 
 
 def run_embedded(orders: dict[str, Any]) -> int:
@@ -141,16 +138,11 @@ def run_embedded(orders: dict[str, Any]) -> int:
         seal=Seal(bytes.fromhex(orders["secret"])),
         settings=Settings.from_environment(),
         is_supervised=True,
+        options=WorkerOptions(queues=dict.fromkeys(orders["queues"], 1), slots=orders["slots"]),
     )
     _wait_for_server(endpoint)
     # The launcher ends the whole process group: the node stays in it.
-    return _supervise(
-        membership,
-        name=orders["node"],
-        queues=orders["queues"],
-        slots=orders["slots"],
-        own_group=False,
-    )
+    return _supervise(membership, name=orders["node"], own_group=False)
 
 
 def _keep_temporary_files_in(folder: str) -> None:
@@ -159,15 +151,9 @@ def _keep_temporary_files_in(folder: str) -> None:
     config["tempdir"] = folder
 
 
-def _supervise(
-    membership: Membership,
-    *,
-    name: str,
-    queues: Sequence[str],
-    slots: int,
-    own_group: bool,
-) -> int:
+def _supervise(membership: Membership, *, name: str, own_group: bool) -> int:
     _import_celery()
+    _refuse_little_memory(membership.options.memory_per_child)
     deaths = 0
     with _arriving_signals() as signals:
         while True:
@@ -175,7 +161,7 @@ def _supervise(
             node = os.fork()
             if node == 0:
                 signals.close()
-                _become_node(membership, name=name, queues=queues, slots=slots, own_group=own_group)
+                _become_node(membership, name=name, own_group=own_group)
             code = _watch(node, signals)
             if signals.stops or code in (0, _NO_USE):
                 return max(code, 0) if not signals.stops else 0
@@ -258,9 +244,7 @@ def _arriving_signals() -> Iterator[_Signals]:
         signals.close()
 
 
-def _become_node(
-    membership: Membership, *, name: str, queues: Sequence[str], slots: int, own_group: bool
-) -> NoReturn:
+def _become_node(membership: Membership, *, name: str, own_group: bool) -> NoReturn:
     """Turn this forked process into the node; never return."""
     code = 1
     try:
@@ -269,7 +253,7 @@ def _become_node(
         if own_group:
             # A terminal's Ctrl-C reaches the supervisor alone, which drains the node.
             os.setpgid(0, 0)
-        code = run_node(membership, name=name, queues=queues, slots=slots)
+        code = run_node(membership, name=name)
     except ClusterUnavailable:
         logger.exception("Node %s cannot start", name)
     except ClusterError as error:
@@ -291,6 +275,20 @@ def _import_celery() -> None:
     # of it would copy every page to every child.
     gc.freeze()
     gc.enable()
+
+
+def _refuse_little_memory(most: int | None) -> None:
+    """Refuse a limit by which each child would be replaced before its first call.
+
+    Raises:
+        ValueError: A child has more from its birth.
+    """
+    held = psutil.Process().memory_info().rss
+    if most is not None and most <= held:
+        raise ValueError(
+            f"memory_per_child is {most // 2**20} MiB, and a child that runs nothing has "
+            f"{held // 2**20} MiB: give it more"
+        )
 
 
 def _wait_for_server(endpoint: Endpoint) -> None:

@@ -3,13 +3,12 @@
 import logging
 import os
 import signal
-from collections.abc import Sequence
 from typing import Any
 
 from celery import platforms, signals
 from celery.apps.worker import Worker
 
-from distexec.engine import flags, logs, node
+from distexec.engine import flags, logs, node, turns
 from distexec.engine.app import make_app
 from distexec.engine.membership import Membership
 
@@ -29,29 +28,31 @@ def _drain(number: int, frame: object) -> None:
     node.drain()
 
 
-def run_node(membership: Membership, *, name: str, queues: Sequence[str], slots: int) -> int:
+def run_node(membership: Membership, *, name: str) -> int:
     """Run a node in this process until it is told to stop; return its exit code."""
     # Whoever killed the supervisor wants no more calls here; those that run may end.
     platforms.set_pdeathsig("SIGTERM")  # type: ignore[attr-defined] # not in its stubs
     for variable in [each for each in os.environ if each.startswith("CELERY_LOG_")]:
         del os.environ[variable]  # Left by a worker that we are started from.
     signals.setup_logging.connect(logs.leave_alone, weak=False)
-    app = make_app(membership)
+    app, options = make_app(membership), membership.options
+    slots = flags.current.slots or options.slots_at_start  # What the node that died had grown to.
+    turns.current = turns.Turns(options.queues)
     logs.keep_warnings()
     worker = NodeWorker(
         app=app,
         hostname=name,
-        pool_cls="prefork",
-        concurrency=flags.current.slots or slots,  # What the node that died had grown to.
-        queues=list(queues),
+        pool_cls=options.pool,
+        concurrency=slots,
+        queues=list(options.queues),
         quiet=True,
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        without_heartbeat=not options.remote_control,
         loglevel=logging.getLogger("celery").level,
     )
     logs.keep_warnings()  # Again: in its constructor the worker asked for them.
-    logger.info("Node %s serves %s with %d slots", name, ", ".join(queues), slots)
+    logger.info("Node %s serves %s with %d slots", name, ", ".join(options.queues), slots)
     worker.start()
     logger.info("Node %s ended", name)
     return worker.exitcode or 0

@@ -48,6 +48,11 @@ class Histogram:
     def __init__(self, counts: MutableSequence[int] | memoryview | None = None) -> None:
         self.counts: MutableSequence[int] | memoryview = [0] * BUCKETS if counts is None else counts
 
+    @property
+    def total(self) -> int:
+        """How many durations were counted."""
+        return sum(self.counts)
+
     def add(self, seconds: float, count: int = 1) -> None:
         """Count so many durations: the same one, or their mean."""
         self.counts[bucket(seconds)] += count

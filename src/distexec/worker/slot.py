@@ -7,20 +7,21 @@ import secrets
 import time
 from collections.abc import Callable
 
-from distexec.errors import DistexecError, FrameRejected
+from distexec.errors import FrameRejected
 from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
-from distexec.wire.compression import Codec, best
-from distexec.wire.records import WIRE_VERSION, Demand, ExecutorSpec, Reply, ReplyKind
+from distexec.wire.compression import Codec
+from distexec.wire.records import Demand, ExecutorSpec, Reply, ReplyKind
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import unpack_result
 from distexec.worker import context, logs
 from distexec.worker.blobs import LeaseBlobs, cache
 from distexec.worker.contact import PASSING
+from distexec.worker.demands import read_demands
 from distexec.worker.lease import Lease
 from distexec.worker.limit import Watchdog
 from distexec.worker.surroundings import prepare
@@ -165,31 +166,7 @@ class Slot:
 
     def _demands(self) -> list[tuple[ExecutorRef, Demand]]:
         """The demands on this queue that this process can serve."""
-        found = []
-        try:
-            frames = self._store.demands(self._queue)
-        except KeyDamaged as error:
-            self._refusals.note("A queue's demand", error)
-            return []
-        now = self._store.clock() if frames else 0.0
-        for ref, frame in frames:
-            try:
-                place = places.demand(self._queue, ref.session, ref.executor)
-                body = self._seal.open(Direction.CONTROL, place, frame)
-                demand = Demand(**json.loads(bytes(body)))
-                if abs(now - demand.at) > self._settings.session_expiry_seconds:
-                    raise FrameRejected("age: its executor would have written a newer one")
-            except (DistexecError, ValueError, TypeError) as error:
-                self._refusals.note("A demand", error)
-                self._store.withdraw(self._queue, ref)
-                continue
-            if (
-                demand.python == places.PYTHON
-                and demand.wire == WIRE_VERSION
-                and demand.codec <= best()
-            ):
-                found.append((ref, demand))
-        return found
+        return read_demands(self._store, self._queue, self._seal, self._settings, self._refusals)
 
     def _others_wait(self, ref: ExecutorRef) -> bool:
         """Whether another executor has no lease at all."""

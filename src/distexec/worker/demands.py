@@ -1,0 +1,46 @@
+"""What executors ask of a queue, as far as this process can serve it."""
+
+import json
+
+from distexec.errors import DistexecError, FrameRejected
+from distexec.settings import Settings
+from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
+from distexec.wire import places
+from distexec.wire.compression import best
+from distexec.wire.records import WIRE_VERSION, Demand
+from distexec.wire.refusals import Refusals
+from distexec.wire.seal import Direction, Seal
+
+
+def read_demands(
+    store: LeaseStore, queue: str, seal: Seal, settings: Settings, refusals: Refusals
+) -> list[tuple[ExecutorRef, Demand]]:
+    """The demands on *queue* that this process can serve; what only looks like one is removed.
+
+    Raises:
+        ClusterError: The server does not answer.
+    """
+    try:
+        frames = store.demands(queue)
+    except KeyDamaged as error:
+        refusals.note("A queue's demand", error)
+        return []
+    found = []
+    now = store.clock() if frames else 0.0
+    for ref, frame in frames:
+        try:
+            place = places.demand(queue, ref.session, ref.executor)
+            demand = Demand(**json.loads(bytes(seal.open(Direction.CONTROL, place, frame))))
+            if abs(now - demand.at) > settings.session_expiry_seconds:
+                raise FrameRejected("age: its executor would have written a newer one")
+        except (DistexecError, ValueError, TypeError) as error:
+            refusals.note("A demand", error)
+            store.withdraw(queue, ref)
+            continue
+        if (
+            demand.python == places.PYTHON
+            and demand.wire == WIRE_VERSION
+            and demand.codec <= best()
+        ):
+            found.append((ref, demand))
+    return found
