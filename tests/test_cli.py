@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+import distexec as dx
 from conftest import eventually
 from distexec.engine.local import LocalCluster
 from distexec.version import __version__
@@ -366,6 +367,29 @@ def test_drained_node_ends(start: Callable[..., "subprocess.Popen[str]"]) -> Non
         assert "no node 'spare' answers: there are" in wrong.stderr
         assert (done.returncode, done.stdout) == (0, "spare@here drains\n")
         assert node.wait(timeout=30) == 0
+
+
+def test_purge_asks_first(cluster: LocalCluster) -> None:
+    """One wrong name must not end a night's work: it shows whose it is, and waits for a yes."""
+    with dx.DistributedExecutor(1, cluster=cluster, queue="nowhere", name="nightly") as executor:
+        futures = [executor.submit(abs, -1) for _ in range(3)]
+
+        def purge(*options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command("purge", "nowhere", "--cluster", cluster.url, *options),
+                input=answer, capture_output=True, text=True, timeout=30, check=False,
+            )  # fmt: skip
+
+        refused = eventually(lambda: done if "nightly" in (done := purge(answer="n")).stdout else 0)
+        assert "Cancel those of 3 calls" in refused.stdout
+        assert refused.returncode != 0
+        assert not any(future.done() for future in futures)
+
+        assert purge("--yes").returncode == 0
+        eventually(lambda: all(future.cancelled() for future in futures))
+    assert distexec("purge", "nowhere", "--cluster", cluster.url).stdout == (
+        "nothing waits for nowhere\n"
+    )
 
 
 def test_top_lives_in_a_terminal(cluster: LocalCluster) -> None:

@@ -77,6 +77,36 @@ def test_report_shows_nodes_queues_and_executors(cluster: LocalCluster, tmp_path
         assert '"wanted": 2' in report.to_json()
 
 
+def test_purge_cancels_what_waits_and_spares_what_runs(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """Work that nobody wants any more is ended by an operator: nobody waits for it for ever."""
+    gate = tmp_path / "gate"
+    with (
+        Observer(cluster.url) as observer,
+        distexec.DistributedExecutor(2, cluster=cluster, threads=False) as executor,
+        ExitStack() as stack,
+    ):
+        stack.callback(gate.touch)
+        futures = [executor.submit(hold, gate) for _ in range(50)]
+        other = executor.options(queue="elsewhere").submit(abs, -1)
+        eventually(lambda: sum(future.running() for future in futures) == 2, 30)
+        (asking,) = eventually(
+            lambda: [e for e in observer.look().executors if e.queue == "distexec"]
+        )
+
+        observer.purge("distexec", [asking.session])
+
+        eventually(lambda: sum(future.cancelled() for future in futures) == 48, 30)
+        assert not other.done()
+        later = executor.submit(hold, gate)
+        gate.touch()
+        assert later.result(30) is None
+        assert sum(future.cancelled() for future in futures) == 48
+        assert executor.statistics().cancelled == 48
+        other.cancel()
+
+
 def test_without_the_secret_only_what_is_public_shows(
     cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -93,7 +123,7 @@ def test_without_the_secret_only_what_is_public_shows(
         assert node.problem is not None
         assert "none is known here" in node.problem
         assert node.host != ""
-        with pytest.raises(SecretError, match="nodes obey only who has it"):
+        with pytest.raises(SecretError, match="obey only who has it"):
             observer.order(node.name, do="drain")
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from distexec.cli import keys, letters, looks, nodes
+from distexec.cli import keys, letters, looks, nodes, orders
 from distexec.cli.common import complain
 from distexec.errors import DistexecError
 from distexec.version import __version__
@@ -50,7 +50,7 @@ def migrate(arguments: tuple[str, ...]) -> int:
 
 
 for _command in (
-    *(nodes.worker, nodes.local, nodes.drain),
+    *(nodes.worker, nodes.local, orders.drain, orders.purge),
     *(looks.ping, looks.status, looks.top, looks.config),
     *(keys.keygen, keys.acl, letters.dead),
 ):

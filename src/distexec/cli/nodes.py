@@ -1,4 +1,4 @@
-"""Commands that run nodes and clusters: ``worker``, ``local``, ``drain``."""
+"""Commands that run nodes and clusters: ``worker`` and ``local``."""
 
 import shlex
 import signal
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from distexec.cli.common import cluster_option, complain, named, queues_option, reading
+from distexec.cli.common import cluster_option, named, queues_option, reading
 from distexec.errors import ClusterUnavailable
 from distexec.settings import NAME, POOLS, WorkerOptions, read_bounds, read_queues, read_size
 
@@ -103,20 +103,3 @@ def local(workers: int | None, queues: tuple[str, ...]) -> None:
         cluster.close()
     if cluster.failed is not None:
         raise ClusterUnavailable(cluster.failed)
-
-
-@click.command()
-@click.argument("node")
-@cluster_option
-def drain(node: str, cluster: str | None) -> int:
-    """Let NODE end in good order: it takes nothing more, and running calls end first."""
-    from distexec.monitor.observer import Observer
-
-    with Observer(named(cluster)) as observer:
-        names = [each.name for each in observer.look().nodes]
-        if node not in names:
-            known = f": there are {', '.join(names)}" if names else ", and no other"
-            return complain(f"no node {node!r} answers{known}", 1)
-        observer.order(node, do="drain")
-    click.echo(f"{node} drains")
-    return 0

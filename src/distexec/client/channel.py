@@ -365,6 +365,16 @@ class Channel:
                 call.future.cancel()
         self.session.dispatch(self, at_once=False)
 
+    def cancel_waiting_for(self, queue: str) -> None:
+        """Cancel the calls that no worker has, and that may go to *queue* only."""
+        with self.window.held():
+            entries = [entry for entry in self.window.entries() if entry[0] == queue]
+            self.session.recall(self, entries)
+            for call in self.window.waiting():
+                if call.place.queues == (queue,):
+                    call.future.cancel()
+        self.session.dispatch(self, at_once=False)
+
     def shut_down(self) -> None:
         """Take no more calls. The channel closes when its last one is settled."""
         with self._changed:

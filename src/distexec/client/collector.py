@@ -1,5 +1,6 @@
 """Settles calls: the way from the reply stream back to the futures."""
 
+import contextlib
 import json
 import logging
 import threading
@@ -84,12 +85,12 @@ class Collector:
     def _receive(self, frame: bytes) -> None:
         session = self._session
         try:
-            try:
-                body = session.seal.open(Direction.REPLY, places.reply(session.name), frame)
-            except FrameRejected:
-                body = session.seal.open(Direction.REPLY, places.lost(session.name), frame)
+            body = self._open(frame)
+            if body is None:
+                session.notices.receive(frame)
+                return
             replies = decode_replies(body)
-        except DistexecError as error:
+        except (DistexecError, ValueError, LookupError, TypeError) as error:
             session.refusals.note("A reply frame", error)
             return
         if any(reply.kind == ReplyKind.LOG for reply in replies) and self._is_repeated(frame):
@@ -103,6 +104,14 @@ class Collector:
                 if channel is not None:
                     self._make_room(channel)
                     channel.settled(count)
+
+    def _open(self, frame: bytes) -> memoryview | None:
+        """Return the replies in *frame*, of a lease or of a node; ``None`` if it is neither's."""
+        seal, name = self._session.seal, self._session.name
+        for place in (places.reply(name), places.lost(name)):
+            with contextlib.suppress(FrameRejected):
+                return seal.open(Direction.REPLY, place, frame)
+        return None
 
     def _complete(
         self, executor: int, replies: Iterable[Reply], buffers: memoryview | None = None

@@ -19,6 +19,7 @@ from distexec.client.dispatcher import Dispatcher
 from distexec.client.losses import Losses
 from distexec.client.mender import Mender
 from distexec.client.nodes import Node
+from distexec.client.notices import Notices
 from distexec.client.outcomes import settle
 from distexec.client.pressure import Pressure
 from distexec.client.warden import Warden
@@ -64,6 +65,7 @@ class Session:
         self._closed = False
         self.losses = Losses(self)
         self.mender = Mender(self)
+        self.notices = Notices(self)
         self.pressure = Pressure(self)
         self.warden = Warden(self)
         self.dispatcher = Dispatcher(self, self.warden.look_after)

@@ -65,6 +65,7 @@ class Warden:
         if session.mender.is_away:
             session.mender.mend()
             return min(pause, RETRY_SECONDS)
+        session.notices.obey()
         try:
             session.depot.look_after(now)
             if now >= self._beat_due:

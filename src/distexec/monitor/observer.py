@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from distexec.errors import SecretError
 from distexec.monitor.report import ClusterReport, read_demand, read_node, summarise_queues
@@ -73,12 +74,26 @@ class Observer:
         Raises:
             SecretError: There is no secret to sign it with.
         """
+        self._looks.command(node, self._sign(places.command(node), command))
+
+    def purge(self, queue: str, sessions: Iterable[str]) -> None:
+        """Tell callers to cancel what waits for *queue*, and for no other.
+
+        Raises:
+            SecretError: There is no secret to sign it with.
+        """
+        for session in sessions:
+            frame = self._sign(places.notice(session), {"do": "purge", "queue": queue})
+            self._looks.notify(session, frame)
+
+    def _sign(self, place: bytes, order: Mapping[str, object]) -> bytes:
         if self._seal is None:
             raise SecretError(
-                f"no secret for the cluster at {self._endpoint.display}: nodes obey only who has it"
+                f"no secret for the cluster at {self._endpoint.display}: nodes and callers obey "
+                "only who has it"
             )
-        body = json.dumps({**command, "at": self._looks.now()}).encode()
-        self._looks.command(node, self._seal.seal(Direction.CONTROL, places.command(node), body))
+        body = json.dumps({**order, "at": self._looks.now()}).encode()
+        return self._seal.seal(Direction.CONTROL, place, body)
 
     def close(self) -> None:
         """Close the connection."""

@@ -3,7 +3,7 @@
 from distexec.settings import Settings
 from distexec.store import keys
 from distexec.store.endpoint import Endpoint
-from distexec.store.link import Link
+from distexec.store.link import Link, script
 from distexec.store.node_records import read_holder, read_nodes, send_command
 from distexec.store.port import ExecutorRef, Frame, NodeLease, NodeStatus
 
@@ -16,6 +16,7 @@ class RedisMonitorStore:
 
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self._link = Link(endpoint, settings)
+        self._key_expiry = round(settings.key_expiry_seconds * 1000)
 
     def server(self) -> dict[str, str]:
         """The server's own figures, as ``INFO`` names them."""
@@ -29,6 +30,11 @@ class RedisMonitorStore:
     def command(self, node: str, frame: Frame) -> None:
         """Hand *frame* to the node's commands."""
         send_command(self._link, node, frame)
+
+    def notify(self, session: str, frame: Frame) -> bool:
+        """Put *frame* on a session's reply stream; False if the session is gone."""
+        place = [keys.session(session), keys.replies(session)]
+        return bool(self._link.call(*script("report").call(place, frame, self._key_expiry)))
 
     def now(self) -> float:
         """The server's clock, in seconds."""

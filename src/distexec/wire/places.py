@@ -64,6 +64,11 @@ def letter_call(letter: str) -> bytes:
     return f"letter-call|{letter}".encode()
 
 
+def notice(session: str) -> bytes:
+    """What an operator tells a session."""
+    return f"notice|{session}".encode()
+
+
 def command(name: str) -> bytes:
     """An order to a node."""
     return f"command|{name}".encode()
