@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distexec.scheduling.placement import NodeState, QueueState, choose, estimate
+from distexec.scheduling.placement import (
+    NodeState,
+    QueueState,
+    choose,
+    estimate,
+    is_worth_moving,
+)
 
 
 def node(**fields: object) -> NodeState:
@@ -56,12 +62,10 @@ def test_waiting_calls_do_not_mind_a_hog() -> None:
 
 
 def test_payload_counts_where_it_is_not() -> None:
-    """A gigabyte is worth waiting for a slot where it lies already."""
+    """A gigabyte is worth waiting for a slot where it was fetched already."""
     busy = queue(node(busy=4), waiting=4)
 
-    assert estimate(busy, run_seconds=1.0, size=10**9, is_local=True).total < total(
-        queue(node()), size=10**9
-    )
+    assert total(busy, size=0) < total(queue(node()), size=10**9)
 
 
 states = st.builds(
@@ -128,3 +132,26 @@ def test_equals_share_the_work() -> None:
     names = [choose(estimates, chance).queue for _ in range(300)]
 
     assert min(names.count(name) for name in "abc") > 60
+
+
+@given(st.lists(queues, min_size=2, max_size=4))
+def test_what_was_moved_does_not_come_back(states: list[QueueState]) -> None:
+    """No flapping: after a move the place that was left is not worth moving to."""
+    estimates = [estimate(state, run_seconds=0.5) for state in states]
+    here, *elsewhere = estimates
+    if is_worth_moving(here, elsewhere):
+        best = min(elsewhere, key=lambda each: each.total)
+
+        assert not is_worth_moving(best, [here])
+    assert not is_worth_moving(here, [])
+
+
+@given(queues, st.floats(0.85, 1.15), st.integers())
+def test_noise_moves_nothing(state: QueueState, noise: float, seed: int) -> None:
+    """Two queues in the same state look a little different each second."""
+    one = estimate(state, run_seconds=0.5)
+    other = estimate(state, run_seconds=0.5 * noise)
+
+    assert not is_worth_moving(one, [other])
+    assert not is_worth_moving(other, [one])
+    assert choose([one, other], random.Random(seed)) in (one, other)

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective, Priority
 from distexec.scheduling.retries import RetryPolicy
 
@@ -70,6 +71,7 @@ class PendingCall:
         "attempt",
         "effective",
         "entry",
+        "estimates",
         "flags",
         "function",
         "future",
@@ -117,6 +119,8 @@ class PendingCall:
         self.queue = place.queues[0]
         #: What its priority had become when it was sent; ``None`` where no other one waited.
         self.effective: Effective | None = None
+        #: What it could expect of each queue that it had to choose from; the chosen one first.
+        self.estimates: tuple[Estimate, ...] = ()
         self.flags = flags
         #: The function's name, for error messages.
         self.label = label

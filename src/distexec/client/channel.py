@@ -12,6 +12,7 @@ from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, Pla
 from distexec.client.depot import StoredValue, Use
 from distexec.client.futures import Future
 from distexec.client.handle import Handle
+from distexec.client.learned import Learned
 from distexec.client.room import Room
 from distexec.client.window import Window
 from distexec.errors import ClusterError, PayloadTooLarge
@@ -19,7 +20,7 @@ from distexec.scheduling.batching import inputs_per_call
 from distexec.scheduling.demand import WakeUps
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.payload import size_of
-from distexec.wire.records import CallFlag, ExecutorSpec, Sharing
+from distexec.wire.records import CallFlag, Demand, ExecutorSpec, Sharing
 from distexec.wire.values import FunctionPacker, PackedFunction, pack_arguments, pack_value
 from distexec.worker import context
 
@@ -83,16 +84,19 @@ class Channel:
 
     def __init__(self, session: "Session", ref: ExecutorRef, spec: ExecutorSpec) -> None:
         self.session, self.ref, self.spec = session, ref, spec
-        self.window = Window(spec.limit)
+        placing = session.placing
+        self.window = Window(spec.limit, placing.choose, Learned(placing.slowdown))
         self.counters = Counters()
         #: Held while calls are sent, so that entries are written in the order of their numbers.
         self.sending = threading.Lock()
         #: Functions that the server has, the least recently used first.
         self.functions: OrderedDict[bytes, None] = OrderedDict()
-        #: Slots that serve the executor, and calls that they may run together, when last seen.
+        #: Slots that serve the executor, and calls that they may run together, when last seen; and
+        #: how many of the slots serve it from which queue.
         self.leases = self.threads = 0
+        self.leases_by_queue: Mapping[str, int] = {}
         #: What each queue was last asked for, and the wake-ups for it.
-        self.asked: dict[str, int] = {}
+        self.asked: dict[str, Demand] = {}
         self.wake_ups: dict[str, WakeUps] = {}
         self.warned = False
         #: Leases whose process was gone at the last look.
@@ -123,6 +127,10 @@ class Channel:
     def sharing(self) -> Sharing:
         """Whether the calls may share a process."""
         return self.spec.sharing
+
+    def leases_outside(self, queue: str) -> int:
+        """How many slots serve the executor from other queues than *queue*, when last seen."""
+        return sum(count for name, count in self.leases_by_queue.items() if name != queue)
 
     @property
     def broken(self) -> BaseException | None:
@@ -180,6 +188,8 @@ class Channel:
             limits=options.limits,
             values=tuple([use.value for use in held]) if held else (),
         )
+        if len(options.place.queues) > 1:
+            self.session.placing.watch(options.place.queues)
         self._add(call, late=late)
         return future
 

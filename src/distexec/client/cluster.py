@@ -54,8 +54,8 @@ class Cluster(Protocol):
         """Have at least so many slots, where the cluster is ours to grow; does not block."""
         ...
 
-    def slots(self, queue: str) -> int:
-        """A guess at the slots that serve *queue*, for an executor without a limit of its own."""
+    def slots(self, *queues: str) -> int:
+        """A guess at the slots that serve any of *queues*, for an executor without a limit."""
         ...
 
     def surroundings(self) -> Surroundings | None:

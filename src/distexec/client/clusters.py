@@ -1,5 +1,6 @@
 """The kinds of clusters that an executor can be given, and how each is found."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -87,8 +88,9 @@ class RemoteCluster:
         self._broker_url = broker_url or endpoint.broker_url()
         self._waker: Waker | None = None
         self._store: CallerStore | None = None
-        self._slots = 1
-        self._slots_asked = 0.0
+        #: Slots of each node, with its queues, as they were when last asked.
+        self._nodes: list[tuple[int, frozenset[str]]] = []
+        self._nodes_asked = 0.0
 
     @property
     def is_distant(self) -> bool:
@@ -118,20 +120,18 @@ class RemoteCluster:
     def grow(self, slots: int) -> None:
         """Its nodes have the slots that they were started with."""
 
-    def slots(self, queue: str) -> int:
+    def slots(self, *queues: str) -> int:
         from distexec.client.nodes import read_node
         from distexec.store.port import KeyDamaged
 
         now = time.monotonic()
-        if self._store is not None and now - self._slots_asked > SLOTS_KNOWN_SECONDS:
-            self._slots_asked = now
-            try:
+        if self._store is not None and now - self._nodes_asked > SLOTS_KNOWN_SECONDS:
+            self._nodes_asked = now
+            # Else the nodes mend their list within a second.
+            with contextlib.suppress(KeyDamaged):
                 nodes = [read_node(status, self.seal) for status in self._store.nodes()]
-            except KeyDamaged:
-                return self._slots  # The nodes mend their list within a second.
-            slots = sum(node.slots for node in nodes if node and queue in node.queues)
-            self._slots = max(1, slots)
-        return self._slots
+                self._nodes = [(node.slots, frozenset(node.queues)) for node in nodes if node]
+        return max(1, sum(slots for slots, served in self._nodes if served.intersection(queues)))
 
     def surroundings(self) -> "Surroundings | None":
         return None
@@ -207,7 +207,7 @@ class EmbeddedCluster(RemoteCluster):
 
     def _is_small(self) -> bool:
         """Whether the node has fewer slots than were ordered: orders are lost with the server."""
-        return super().slots(self._local.queues[0]) < self._local.slots
+        return super().slots(*self._local.queues) < self._local.slots
 
     def _grow(self, slots: int, again: bool) -> None:
         try:
@@ -215,7 +215,7 @@ class EmbeddedCluster(RemoteCluster):
         except ClusterError as error:
             logger.info("The embedded cluster did not grow to %d slots: %s", slots, error)
 
-    def slots(self, queue: str) -> int:
+    def slots(self, *queues: str) -> int:
         return self._local.slots
 
     def surroundings(self) -> "Surroundings":

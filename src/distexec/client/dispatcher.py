@@ -226,18 +226,22 @@ class Dispatcher:
         cpu_share = channel.window.learned.cpu_share
         # Looked up only where it counts: thousands of running calls may stand before it.
         oldest = channel.window.oldest_unstarted() if cpu_share is None else None
-        wanted = slots_worth_having(
-            outstanding=channel.window.outstanding,
+        # Leases of its other queues do not help this one.
+        elsewhere = min(channel.leases_outside(queue), channel.leases)
+        wanted = elsewhere + slots_worth_having(
+            outstanding=channel.window.outstanding_for(queue),
             limit=channel.spec.limit,
             sharing=channel.sharing,
             alone=channel.window.alone,
             cpu_share=cpu_share,
             oldest_wait=0.0 if oldest is None else now - oldest,
             slots=cluster.slots(queue),
-            leases=channel.leases,
+            leases=channel.leases - elsewhere,
             threads=channel.threads,
         )
-        if channel.asked.get(queue, 0) < wanted or again:
+        priority = channel.window.priority(channel.leases, now)
+        last = channel.asked.get(queue)
+        if again or last is None or last.wanted < wanted or last.priority < priority:
             demand = Demand(
                 wanted,
                 channel.spec.limit,
@@ -248,12 +252,12 @@ class Dispatcher:
                 _caller(),
                 channel.window.outstanding,
                 int(self._session.codec),
-                channel.window.priority(channel.leases, now),
+                priority,
             )
             place = places.demand(queue, ref.session, ref.executor)
             frame = self._session.seal.seal(Direction.CONTROL, place, pack_demand(demand))
             self._session.store.ask(queue, ref, frame)
-            channel.asked[queue] = wanted
+            channel.asked[queue] = demand
             cluster.grow(wanted)
         wake_ups = channel.wake_ups.get(queue)
         if wake_ups is None:

@@ -1,5 +1,6 @@
 """Calls that were sent, by number and by the stream entry that carries them."""
 
+from collections.abc import Collection
 from typing import TypeVar
 
 from distexec.client.calls import Batch, CallState, PendingCall, Place
@@ -93,6 +94,19 @@ class Flight:
         ]
         self._in_order.update(found)
         return found
+
+    def choices(self) -> set[tuple[str, tuple[str, ...]]]:
+        """The queues that calls with a choice were sent to, each with what they chose from."""
+        firsts = (calls[0] for calls in self._entries.values())
+        return {(call.queue, call.place.queues) for call in firsts if len(call.place.queues) > 1}
+
+    def entries_of(self, choices: Collection[tuple[str, tuple[str, ...]]]) -> list[Entry]:
+        """The entries of such calls that do not run, as far as we know."""
+        return [
+            entry
+            for entry, calls in self._entries.items()
+            if not calls[0].started and (entry[0], calls[0].place.queues) in choices
+        ]
 
     def highest_unstarted(self) -> int | None:
         """The priority of the most urgent call that does not run, as far as we know."""

@@ -1,7 +1,7 @@
 """What an executor learned of its functions: how long calls last, and whether they compute."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from distexec.client.calls import PendingCall
 from distexec.scheduling.run_times import RunTime, RunTimes
@@ -12,11 +12,19 @@ _GROUPS = b" in groups"
 
 
 class Learned:
-    """The run times of one executor's functions."""
+    """The run times of one executor's functions.
 
-    def __init__(self) -> None:
+    Args:
+        slowdown: By how much longer calls with such a share of a processor last in a queue now than
+            on idle machines.
+    """
+
+    def __init__(self, slowdown: Callable[[str, float], float] = lambda queue, share: 1.0) -> None:
+        self._slowdown = slowdown
         self._lock = threading.Lock()
         self._run_times = RunTimes()
+        #: By function and queue, as on idle machines.
+        self._there = RunTimes()
 
     @property
     def mean(self) -> float | None:
@@ -35,7 +43,7 @@ class Learned:
         with self._lock:
             self._run_times.add(function_id, run_seconds, cpu_seconds)
 
-    def add_all(self, ended: Iterable[tuple[PendingCall, Reply]]) -> None:
+    def add_all(self, ended: Sequence[tuple[PendingCall, Reply]]) -> None:
         """Remember how long calls ran that returned together."""
         singles, groups = [], []
         for call, reply in ended:
@@ -44,6 +52,15 @@ class Learned:
             else:
                 groups.append((call, reply))
         with self._lock:
+            if singles:
+                # One of those that returned together tells enough of their queue.
+                call, reply = ended[-1]
+                slow = self._slowdown(call.queue, self.cpu_share or 1.0)
+                self._there.add(
+                    call.function[0] + call.queue.encode(),
+                    reply.run_seconds / slow / call.inputs,
+                    reply.cpu_seconds / call.inputs,
+                )
             self._run_times.add_all(singles)
             for call, reply in groups:
                 self._run_times.add_group(
@@ -54,6 +71,10 @@ class Learned:
         """How long *call* will last, whatever it carries; ``None`` while nobody knows."""
         known = self._run_times.get(_kind(call))
         return known if known is None or call.inputs == 1 else known.times(call.inputs)
+
+    def run_time_in(self, function_id: bytes, queue: str) -> RunTime | None:
+        """How long the function's calls last in *queue*, on idle machines."""
+        return self._there.get(function_id + queue.encode())
 
     def run_times(self, function_id: bytes) -> tuple[RunTime | None, RunTime | None]:
         """What is known of the function's calls, and of one input in a group of them."""

@@ -32,6 +32,10 @@ class Node:
     #: Where it takes wake-ups from, without a password; empty for the cluster's own server.
     broker: str = ""
     slots: int = 0
+    #: Slots that serve an executor.
+    busy: int = 0
+    #: Whether it takes new work: not while it drains.
+    is_serving: bool = False
     children: frozenset[int] = frozenset()
     #: As `distexec.engine.load.Load` has it; empty if the node does not tell.
     load: Mapping[str, float] = field(default_factory=dict)
@@ -63,6 +67,8 @@ def read_node(status: NodeStatus, seal: Seal) -> Node | None:
         queues=tuple(inner["queues"]),
         broker=str(inner.get("broker", "")),
         slots=int(inner["slots"]),
+        busy=int(inner.get("busy", 0)),
+        is_serving=inner.get("state") == "serving",
         children=frozenset(inner["children"]),
         load=dict(inner.get("load", {})),
     )

@@ -81,13 +81,13 @@ class Pressure:
             # Calls that wait share a slot, as far as we have seen it of our own.
             together = max(slots, sum(channel.threads for channel in mine), 1)
             calls = sum(
-                self._outstanding(queue, ref, frame)
+                self.outstanding(queue, ref, frame)
                 for ref, frame in self._session.store.demands(queue)
             )
             longest = max(longest, calls * mean / together)
         return longest
 
-    def _outstanding(self, queue: str, ref: ExecutorRef, frame: Frame) -> int:
+    def outstanding(self, queue: str, ref: ExecutorRef, frame: Frame) -> int:
         """How many calls an executor has for *queue*, by its demand; 0 if it asks no more."""
         place = places.demand(queue, ref.session, ref.executor)
         try:

@@ -21,6 +21,7 @@ from distexec.client.mender import Mender
 from distexec.client.nodes import Node
 from distexec.client.notices import Notices
 from distexec.client.outcomes import settle
+from distexec.client.placing import Placing
 from distexec.client.pressure import Pressure
 from distexec.client.warden import Warden
 from distexec.errors import ClusterError, ValueLost, WorkerLost
@@ -68,6 +69,7 @@ class Session:
         self.notices = Notices(self)
         self.pressure = Pressure(self)
         self.warden = Warden(self)
+        self.placing = Placing(self)
         self.dispatcher = Dispatcher(self, self.warden.look_after)
         self._collector = Collector(self)
         try:

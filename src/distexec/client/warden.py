@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from distexec.client.channel import Channel
@@ -107,6 +108,7 @@ class Warden:
         nodes = self.nodes()
         for channel, leases in zip(busy, held, strict=True):
             channel.leases = len(leases)
+            channel.leases_by_queue = Counter(lease.queue for lease in leases)
             channel.threads = sum(lease.threads for lease in leases)
             if nodes is not None and now > session.mender.judge_after:
                 self._judge(channel, leases, nodes)
@@ -120,6 +122,7 @@ class Warden:
             if nodes is not None and not channel.leases:
                 self._warn_if_deserted(channel, nodes, now)
         session.pressure.look(now, busy, nodes)
+        session.placing.look(now, nodes)
 
     def _judge(self, channel: Channel, leases: list[LeaseRecord], nodes: dict[str, Node]) -> None:
         """Give up the leases whose node is silent, and those whose process is gone.

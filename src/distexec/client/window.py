@@ -5,7 +5,7 @@ waits is in `distexec.client.line`, what is sent in `distexec.client.flight`.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -16,9 +16,13 @@ from distexec.client.line import APART, Resting
 from distexec.client.lines import Judge, Lines, Turn
 from distexec.client.tally import Tally
 from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
+from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective, Priority, effective
 from distexec.scheduling.run_times import RunTime
 from distexec.wire.records import CallFlag, Reply
+
+#: Takes a call, and what is known of its function in each queue and of its use of processors.
+Chooser = Callable[[PendingCall, Mapping[str, RunTime | None], float], tuple[Estimate, ...]]
 
 
 class WindowCounts(NamedTuple):
@@ -34,14 +38,18 @@ class Window:
 
     Args:
         limit: Most calls that run at the same time.
+        choose: Says what a call may expect of each of its queues, the best one first.
+        learned: How long calls last; ``None`` where nothing is known yet.
 
     Attributes:
         learned: How long the calls of its functions last.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.learned = Learned()
+    def __init__(
+        self, limit: int, choose: Chooser | None = None, learned: Learned | None = None
+    ) -> None:
+        self._limit, self._choose = limit, choose
+        self.learned = learned or Learned()
         self._lock = threading.Lock()
         self._lines, self._resting, self._flight = Lines(), Resting(), Flight()
         #: Waiting calls that were sent before: the reply to that may still come.
@@ -87,7 +95,8 @@ class Window:
     def queues(self) -> set[str]:
         """The queues that outstanding calls are for."""
         with self._lock:
-            waiting = {queue for place in self._lines.places() for queue in place.queues}
+            places = self._lines.places()
+            waiting = {place.queues[0] for place in places if len(place.queues) == 1}
             return waiting | set(self._flight.queues)
 
     def parents(self) -> int:
@@ -135,6 +144,7 @@ class Window:
             blocked: list[Place] = []
             while not self._holds and (turn := self._lines.turn(judge, blocked)) is not None:
                 run_time = self.learned.run_time(turn.first)
+                self._find_queue(turn.first)
                 in_order = not self._greedy and not self._short_in_flight(2 * limit)
                 most = calls_in_flight(run_time, leases, limit, in_order=in_order)
                 room = most - self._flight.queues.get(turn.first.queue, 0)
@@ -148,12 +158,45 @@ class Window:
         """Take the call whose *turn* it is, and those after it that fit into the same entry."""
         fitting = calls_per_entry(run_time, len(turn.line), leases)
         calls = self._lines.take(turn, min(fitting, room))
+        first = calls[0]
+        for call in calls if first.estimates else ():
+            call.queue, call.estimates = first.queue, first.estimates
         short = CallFlag.SHORT if is_short(run_time) else 0
         for call in calls:
             if self._again:
                 self._again.pop(call.number, None)
             call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & APART else short)
         return self._flight.send(calls, calls[0].queue)
+
+    def _find_queue(self, call: PendingCall) -> None:
+        """Choose among the queues that *call* may go to, as late as can be."""
+        if len(call.place.queues) > 1 and self._choose is not None:
+            run_times = {
+                queue: self.learned.run_time_in(call.function[0], queue)
+                for queue in call.place.queues
+            }
+            call.estimates = self._choose(call, run_times, self.learned.cpu_share or 1.0)
+            call.queue = call.estimates[0].queue
+
+    def movable(self, is_stuck: Callable[[str, tuple[str, ...]], bool]) -> list[Entry]:
+        """The entries that nobody may have taken, of calls that have a choice and are stuck."""
+        with self._lock:
+            places = self._flight.choices()
+        stuck = {(queue, choice) for queue, choice in places if is_stuck(queue, choice)}
+        with self._lock:
+            return self._flight.entries_of(stuck)
+
+    def sent_to(self, queue: str) -> int:
+        """How many calls are sent to *queue* and not settled."""
+        return self._flight.queues.get(queue, 0)
+
+    def outstanding_for(self, queue: str) -> int:
+        """How many calls wait for *queue*, which have no other, or are sent there."""
+        with self._lock:
+            waiting = sum(
+                count for place, count in self._lines.places().items() if place.queues == (queue,)
+            )
+            return waiting + self._flight.queues.get(queue, 0)
 
     def _short_in_flight(self, most: int) -> bool:
         """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""

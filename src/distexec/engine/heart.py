@@ -242,7 +242,9 @@ class Heart:
         load = self._meter.read({os.getpid(), *children}).to_fields()
         self._retire_large()
         rates = self._rates.read(tally.current.total(), time.monotonic()).to_fields()
-        record = {"children": children, "load": load, "rates": rates, **self._describe()}
+        busy = len(store.holders(self._name).intersection(children))
+        figures = {"children": children, "busy": busy, "load": load, "rates": rates}
+        record = {**figures, **self._describe()}
         frame = pack_node(self._membership, self._name, record)
         try:
             at = store.beat(self._name, frame, settings.node_expiry_seconds)

@@ -81,7 +81,7 @@ class ThreadsCluster:
     def grow(self, slots: int) -> None:
         """A wake-up starts a thread: there is nothing to grow."""
 
-    def slots(self, queue: str) -> int:
+    def slots(self, *queues: str) -> int:
         return os.cpu_count() or 1
 
     def surroundings(self) -> Surroundings | None:

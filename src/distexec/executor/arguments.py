@@ -55,10 +55,20 @@ def check_queue(queue: object) -> str:
     return queue
 
 
-def change_place(place: Place, *, queue: str | None, priority: int | None) -> Place:
+def change_place(
+    place: Place, *, queue: str | None, queues: Sequence[str] | None, priority: int | None
+) -> Place:
     """Return *place* with those changed that are not ``None``."""
+    if queue is not None and queues is not None:
+        raise ValueError("queue names one, queues those to choose from: give one of the two")
     if queue is not None:
         place = place._replace(queues=(check_queue(queue),))
+    if queues is not None:
+        if isinstance(queues, str) or not isinstance(queues, Sequence):
+            raise TypeError(f"queues takes a list of names, not {queues!r}; queue takes one name")
+        if not queues:
+            raise ValueError("queues needs at least one name")
+        place = place._replace(queues=tuple(dict.fromkeys(map(check_queue, queues))))
     if priority is not None:
         place = place._replace(priority=check_priority(priority))
     return place

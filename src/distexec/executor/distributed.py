@@ -17,7 +17,7 @@ from distexec.client.handle import Handle
 from distexec.client.registry import check_running, open_channel
 from distexec.client.room import Room
 from distexec.client.statistics import Statistics, statistics_of
-from distexec.executor.arguments import check_count, check_queue, modules_of, reject
+from distexec.executor.arguments import change_place, check_count, modules_of, reject
 from distexec.executor.checked import checked_pool
 from distexec.executor.views import Viewable
 from distexec.settings import Settings
@@ -55,6 +55,7 @@ class DistributedExecutor(Viewable):
             threads as they are and report at exit what would break on a cluster. ``None`` takes
             the URL in ``DISTEXEC_URL``, and else starts an embedded cluster at the first `submit`.
         queue: Queue that calls go to, unless a view says otherwise.
+        queues: Queues to choose from instead, for each call: where it is expected to be done first.
         name: Shown in reprs and logs.
         threads: Whether calls may run on threads of one process: ``None`` finds out which calls
             only wait, ``True`` says that they may, ``False`` keeps a process for each.
@@ -82,6 +83,7 @@ class DistributedExecutor(Viewable):
         *,
         cluster: "str | LocalCluster | None" = None,
         queue: str | None = None,
+        queues: Sequence[str] | None = None,
         name: str | None = None,
         threads: bool | None = None,
         max_tasks_per_child: int | None = None,
@@ -101,7 +103,7 @@ class DistributedExecutor(Viewable):
             raise ValueError("submit_timeout is for executors with max_waiting")
         self._max_workers = max_workers
         self._options = CallOptions(
-            Place((check_queue(DEFAULT_QUEUE if queue is None else queue),))
+            change_place(Place((DEFAULT_QUEUE,)), queue=queue, queues=queues, priority=None)
         )
         self._name = name or thread_name_prefix
         self._sharing = _SHARING[threads]
@@ -204,7 +206,7 @@ class DistributedExecutor(Viewable):
 
     def _make_spec(self, cluster: Cluster) -> ExecutorSpec:
         return ExecutorSpec(
-            limit=self._max_workers or cluster.slots(self._options.queue),
+            limit=self._max_workers or cluster.slots(*self._options.place.queues),
             sharing=self._sharing,
             initializer=self._initializer and self._initializer[1],
             initargs=self._initargs,
@@ -303,6 +305,7 @@ _CONSTRUCTOR_OPTIONS = (
     "initargs",
     "cluster",
     "queue",
+    "queues",
     "name",
     "threads",
     "max_tasks_per_child",

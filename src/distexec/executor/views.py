@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from distexec.client.calls import NO_LIMITS
+from distexec.client.calls import NO_LIMITS, Place
 from distexec.client.channel import CallOptions
 from distexec.client.futures import Future
 from distexec.client.groups import Group
@@ -50,6 +50,7 @@ class Viewable(Mapper):
         self,
         *,
         queue: str | None = None,
+        queues: Sequence[str] | None = None,
         priority: int | None = None,
         name: str | None = None,
         timeout: float | None = None,
@@ -68,6 +69,8 @@ class Viewable(Mapper):
 
         Args:
             queue: Queue that the view's calls go to.
+            queues: Queues to choose from instead, for each call: where it is expected to be done
+                first.
             priority: How urgent they are, from 0 to 9: see `Priority`, 5 by default. The higher
                 goes first; of ten calls one is the oldest, so that none starves.
             name: Shown for the view's calls instead of their functions' names.
@@ -90,12 +93,12 @@ class Viewable(Mapper):
             ValueError: An option out of range, or options that contradict each other.
         """
         if unknown:
-            reject(unknown, "options", ("queue", "priority", "name", *OPTIONS))
+            reject(unknown, "options", ("queue", "queues", "priority", "name", *OPTIONS))
         options = self._options
         return ExecutorView(
             self._root(),
             CallOptions(
-                change_place(options.place, queue=queue, priority=priority),
+                change_place(options.place, queue=queue, queues=queues, priority=priority),
                 options.name if name is None else name,
                 change_limits(
                     options.limits,
@@ -148,7 +151,13 @@ class ExecutorView(Viewable):
         return self._executor.statistics()
 
     def __repr__(self) -> str:
-        return f"<view on {self._executor!r} | queue {self._options.queue}>"
+        return f"<view on {self._executor!r} | {_named(self._options.place)}>"
 
     def __reduce__(self) -> NoReturn:
         self._executor.__reduce__()
+
+
+def _named(place: Place) -> str:
+    if len(place.queues) == 1:
+        return f"queue {place.queues[0]}"
+    return f"queues {', '.join(place.queues)}"

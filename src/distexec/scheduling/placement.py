@@ -14,7 +14,7 @@ than that.
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Seconds that a call is taken to last while nobody knows: most calls that are worth sending do.
 UNKNOWN_RUN_SECONDS = 0.1
@@ -22,6 +22,10 @@ UNKNOWN_RUN_SECONDS = 0.1
 #: Queues whose expected time is within this factor of the best count as equal: estimates are no
 #: better than that, and a crowd that always follows the best one would make it the worst.
 EQUAL_WITHIN = 1.2
+
+#: What was sent is sent elsewhere only where it is expected to be done so many times sooner: not
+#: back and forth with the noise of the estimates.
+MOVING_GAIN = 2.0
 
 #: Share of a node's memory below which it is given no more work: the kernel kills soon.
 LEAST_MEMORY_SHARE = 0.05
@@ -74,8 +78,10 @@ class QueueState:
     nodes: Sequence[NodeState]
     #: Calls that wait for a slot of it.
     waiting: int
-    #: Seconds that calls last there, as learned; ``None`` while nobody knows.
-    run_seconds: float | None = None
+
+    def with_waiting(self, waiting: int) -> "QueueState":
+        """The same queue, with so many calls that wait."""
+        return replace(self, waiting=waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +106,15 @@ def estimate(
     run_seconds: float | None,
     cpu_share: float = 1.0,
     size: int = 0,
-    is_local: bool = False,
 ) -> Estimate:
     """Say when a call would be done in *queue*.
 
     Args:
         run_seconds: What the call lasts on an empty machine, as learned.
         cpu_share: Processor time over wall time of the call.
-        size: Bytes that must travel for it.
-        is_local: Whether they are where its nodes are.
+        size: Bytes that must travel for it: not those that the queue's nodes have fetched.
     """
     run = UNKNOWN_RUN_SECONDS if run_seconds is None else run_seconds
-    others = run if queue.run_seconds is None else queue.run_seconds
     nodes = [node for node in queue.nodes if node.takes_work]
     if not nodes:
         return Estimate(queue=queue.name, wait=math.inf, run=run, fetch=0.0, slowdown=1.0)
@@ -128,8 +131,8 @@ def estimate(
     slowdown = sum(w * slow for w, slow in zip(weights, slowdowns, strict=True)) / sum(weights)
     ahead = queue.waiting - sum(free)
     # Those that run have half of their time behind them, on the average.
-    wait = 0.0 if ahead < 0 else (ahead + 0.5) * others / power
-    fetch = 0.0 if is_local else size / BYTES_PER_SECOND
+    wait = 0.0 if ahead < 0 else (ahead + 0.5) * run / power
+    fetch = size / BYTES_PER_SECOND
     return Estimate(queue=queue.name, wait=wait, run=run * slowdown, fetch=fetch, slowdown=slowdown)
 
 
@@ -148,3 +151,9 @@ def choose(estimates: Iterable[Estimate], chance: random.Random) -> Estimate:
     if len(equals) <= 1:
         return best
     return min(chance.sample(equals, 2), key=lambda each: each.total)
+
+
+def is_worth_moving(here: Estimate, elsewhere: Iterable[Estimate]) -> bool:
+    """Whether calls that nobody has taken should rather be in one of the other queues."""
+    best = min((each.total for each in elsewhere), default=math.inf)
+    return best * MOVING_GAIN < here.total

@@ -1,0 +1,81 @@
+"""Calls that may go to several queues go where they are done first, and not where nobody serves."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+import distexec
+from bad_inputs.conftest import start_server
+from conftest import eventually
+from properties import calls
+from properties.conftest import Gate, gate, ledger
+
+from . import deeds
+from .rig import RealCluster
+
+__all__ = ["gate", "ledger"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """Callers have no more permissions on its server than `distexec acl` gives them."""
+    folder = tmp_path_factory.mktemp("choosing")
+    with pytest.MonkeyPatch.context() as patch, start_server(folder) as server:
+        cluster = RealCluster(server, folder, ("here", "there", "nowhere"))
+        patch.setenv("DISTEXEC_SECRET", cluster.secret_text)
+        try:
+            yield cluster
+            assert server.command("ACL LOG") == "*0\r\n"
+        finally:
+            cluster.close()
+
+
+def test_work_is_shared_and_a_queue_that_stops_is_avoided(
+    cluster: RealCluster, gate: Gate, ledger: str
+) -> None:
+    """Both queues get calls while both serve; once one node is gone, all go to the other one."""
+    here, there = cluster.start("n1", "here", 2), cluster.start("n2", "there", 2)
+    cluster.ready(here, there)
+    queues = ["here", "there", "nowhere"]
+    with distexec.ProcessPoolExecutor(4, cluster=cluster.url, queues=queues) as executor:
+        futures = [executor.submit(deeds.noted_where, ledger, gate.path, n) for n in range(4)]
+        lines = eventually(lambda: (found := calls.read_ledger(ledger))[3:] and found)
+        assert len(lines) == 4, "all four slots, of both queues"
+        gate.open()
+        nodes = Counter(future.result(timeout=20)[1] for future in futures)
+        assert nodes == {"n1": 2, "n2": 2}
+
+        there.kill()
+        futures = [executor.submit(deeds.where) for _ in range(40)]
+
+        assert {future.result(timeout=30) for future in futures} == {"n1"}
+        assert executor.statistics().queues == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"queues": "gpu"}, TypeError),
+        ({"queues": []}, ValueError),
+        ({"queues": ["no spaces"]}, ValueError),
+        ({"queues": ["gpu"], "queue": "gpu"}, ValueError),
+    ],
+)
+def test_wrong_choices_are_refused_at_once(
+    options: dict[str, object], error: type[Exception]
+) -> None:
+    """At the line that is wrong, on an executor and on a view."""
+    with pytest.raises(error):
+        distexec.DistributedExecutor(cluster="threads", **options)  # type: ignore[arg-type]
+    with distexec.DistributedExecutor(cluster="threads") as executor, pytest.raises(error):
+        executor.options(**options)  # type: ignore[arg-type]
+
+
+def test_queues_of_a_view_show() -> None:
+    """And one queue is a choice of one."""
+    with distexec.DistributedExecutor(cluster="threads", queues=["a", "b", "a"]) as executor:
+        assert repr(executor.options()).endswith("| queues a, b>")
+        assert repr(executor.options(queue="c")).endswith("| queue c>")
+        assert executor.submit(pow, 2, 3).result(timeout=20) == 8
+        assert executor.options(queues=["c"]).submit(pow, 2, 4).result(timeout=20) == 16
