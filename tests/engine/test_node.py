@@ -3,12 +3,14 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from noderig import Node, Server, is_running, running_node, running_server
+from noderig import SOURCE, Node, Server, is_running, running_node, running_server
 
 from conftest import eventually
 from distexec import DistributedExecutor
@@ -94,6 +96,34 @@ def test_shrinking_spares_what_runs(
     executor.shutdown()
     server.order(node.name, do="resize", slots=2)
     eventually(lambda: len(node.children) == 2)
+
+
+BARELY_FORKED = """
+import os, signal
+from distexec.engine import node, worker
+node.drain = lambda: print("the node drains", flush=True)
+worker.NodeWorker.install_platform_tweaks(None, None)
+child = os.fork()
+if not child:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("the child goes on", flush=True)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_child_that_has_just_begun_can_be_told_to_end() -> None:
+    """It still has its node's handlers, and drained the node: that served nobody any more."""
+    ended = subprocess.run(
+        [sys.executable, "-c", BARELY_FORKED],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+    )
+
+    assert ended.stdout.splitlines() == ["-15", "the node drains"], ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,19 @@ class NodeWorker(Worker):
 
     def install_platform_tweaks(self, worker: Any) -> None:
         """Take the place of Celery's handlers, which print on the caller's terminal."""
+        pid = os.getpid()
+
+        def drain(number: int, frame: object) -> None:
+            if os.getpid() == pid:
+                node.drain()
+            elif number == signal.SIGTERM:
+                # A child that is not wanted any more and has no handlers of its own yet: to drain
+                # would be to tell, in memory it shares with the node, that the node does.
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(number, _drain)
-
-
-def _drain(number: int, frame: object) -> None:
-    node.drain()
+            signal.signal(number, drain)
 
 
 def run_node(membership: Membership, *, name: str) -> int:
