@@ -10,7 +10,7 @@ from celery import bootsteps
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
-from distexec.engine import flags
+from distexec.engine import flags, node
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class NodeConsumer(Consumer):
 
     def connect(self) -> Any:
         """Connect, and remove what would make commands of kombu's fail, and end the connection."""
+        node.show_life()
         connection = super().connect()
         self._mend(connection.default_channel)
         return connection

@@ -310,3 +310,12 @@ def drain() -> None:
     """Let the node of this process end in good order. Safe in a signal handler."""
     if _node_here is not None:
         _node_here.drain()
+
+
+def show_life() -> None:
+    """Tell that the main thread works, though it may not come to its loop for a while.
+
+    While connections break as soon as they are made, Celery does nothing but make new ones.
+    """
+    if _node_here is not None:
+        _node_here._pulse.answer()
