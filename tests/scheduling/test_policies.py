@@ -11,6 +11,7 @@ from distexec.scheduling.batching import (
     calls_in_flight,
     calls_per_entry,
     entries_to_take,
+    inputs_per_call,
     is_short,
 )
 from distexec.scheduling.demand import WakeUps, slots_worth_having
@@ -340,12 +341,58 @@ def test_learning_from_many_at_once_is_learning_from_each() -> None:
     assert known.cpu_share == pytest.approx(expected.cpu_share, rel=0.1)
 
 
-def test_a_function_that_becomes_slow_is_noticed_at_once() -> None:
-    """A batch of calls that each last is not short any more, whatever was known of them before."""
+def test_a_function_that_begins_to_wait_is_noticed_at_once() -> None:
+    """It may wait for another call, which must not be taken together with it."""
     times = RunTimes()
     times.add_all([(b"f", 1e-5, 1e-5)] * 1000)
     assert is_short(times.get(b"f"))
 
-    times.add(b"f", 0.05, 0.05)
+    times.add(b"f", 0.05, 1e-5)
 
     assert not is_short(times.get(b"f"))
+
+
+def test_a_function_that_becomes_slow_is_noticed_soon() -> None:
+    """A batch of calls that each last is not short any more, whatever was known of them before."""
+    times = RunTimes()
+    times.add_all([(b"f", 1e-5, 1e-5)] * 1000)
+
+    for _ in range(6):
+        times.add(b"f", 0.05, 0.05)
+
+    assert not is_short(times.get(b"f"))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_short_call_that_was_kept_from_the_processor_stays_short(together: bool) -> None:
+    """On a busy machine that happens all the time, and batching would come and go with it."""
+    times = RunTimes()
+    times.add_all([(b"f", 1e-5, 1e-5)] * 1000)
+
+    for _ in range(20):
+        if together:
+            times.add_all([(b"f", 0.01, 0.01), *[(b"f", 1e-5, 1e-5)] * 100])
+        else:
+            times.add(b"f", 0.01, 0.01)
+            for _ in range(100):
+                times.add(b"f", 1e-5, 1e-5)
+
+    assert is_short(times.get(b"f"))
+
+
+def test_one_group_that_was_held_up_is_not_the_last() -> None:
+    """Nothing is learned of groups while none is sent."""
+    single, held_up = RunTime(1e-5, 0.0, 1e-5), RunTime(1e-3, 1e-3, 1e-5)
+
+    assert inputs_per_call(single, held_up, 1000).inputs > 1
+    assert inputs_per_call(held_up, held_up, 1000).inputs == 1
+
+
+def test_a_guess_is_called_one() -> None:
+    """A large map waits a moment for what tells more: a first call, and then a first group."""
+    single, slow = RunTime(1e-5, 0.0, 1e-5), RunTime(1.0, 0.0, 1.0)
+
+    assert inputs_per_call(None, None, 1000) == (1, True)
+    assert inputs_per_call(single, None, 1000).is_guess
+    assert not inputs_per_call(single, single, 1000).is_guess
+    assert inputs_per_call(slow, None, 1000) == (1, False)

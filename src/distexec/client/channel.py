@@ -16,7 +16,7 @@ from distexec.client.learned import Learned
 from distexec.client.room import Room
 from distexec.client.window import Window
 from distexec.errors import ClusterError, PayloadTooLarge
-from distexec.scheduling.batching import inputs_per_call
+from distexec.scheduling.batching import GroupSize, inputs_per_call
 from distexec.scheduling.demand import WakeUps
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.payload import size_of
@@ -238,14 +238,14 @@ class Channel:
             first = self.window.add(call)
         self.session.dispatch(self, at_once=first)
 
-    def group_size(self, function: Callable[..., Any], most: int) -> int:
-        """How many inputs of a `map` to send together next, *most* at most."""
+    def group_size(self, function: Callable[..., Any], most: int) -> GroupSize:
+        """How many inputs of a `map` to send together next, *most* unless that is too few."""
         if self.room is not None:
-            return 1
+            return GroupSize(1)
         try:
             function_id = self._packer.pack(function)[0]
         except Exception:
-            return 1  # The call itself will tell.
+            return GroupSize(1)  # The call itself will tell.
         single, grouped = self.window.learned.run_times(function_id)
         return inputs_per_call(single, grouped, most)
 

@@ -45,6 +45,10 @@ class Group:
         for single in self._singles:
             single.cancel()
 
+    def wait(self, timeout: float) -> None:
+        """Wait until it is known what became of the inputs that ran together."""
+        self._received.wait(timeout)
+
     def results(self, end_time: float | None) -> Iterator[Any]:
         """Yield the results in order, or raise what the first failing input raised.
 

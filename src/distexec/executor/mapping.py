@@ -6,19 +6,26 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import Executor, Future
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any, TypeVar, cast
 
 from distexec.client.futures import checked_timeout
 from distexec.client.groups import Group
 from distexec.errors import WindowFull
 from distexec.progress import show
+from distexec.scheduling.batching import GroupSize
 
 T = TypeVar("T")
 
 #: Inputs that a map submits one by one between two looks whether their calls are short. Sixteen
 #: take a fifth of a millisecond to submit: too short to matter, long enough to hear of the first.
 LOOK_EVERY = 16
+
+#: Seconds that an input takes to submit by itself. While nothing is known of a function, a map
+#: without a buffersize waits for its first results as long as it would take to submit all inputs
+#: one by one, at most: once their calls prove short, the rest takes a hundredth of that.
+SUBMIT_SECONDS = 2e-5
+LONGEST_WAIT_SECONDS = 2.0
 
 #: Groups that a map with a buffersize has under way, at least: one is taken, and the others run.
 LEAST_AHEAD = 4
@@ -85,9 +92,9 @@ class Mapper(Executor):
         # A function of its own: all of the above happens at the call, not at the first `next`.
         return _yield_results(outcomes, feed, self._reference(), end_time)
 
-    def _group_size(self, fn: Callable[..., Any], remaining: int | None) -> int:
+    def _group_size(self, fn: Callable[..., Any], remaining: int | None) -> GroupSize:
         """How many of the *remaining* inputs (``None``: nobody knows) to submit together next."""
-        return 1
+        return GroupSize(1)
 
     def _submit_group(self, fn: Callable[..., Any], columns: Sequence[Sequence[Any]]) -> Group:
         raise NotImplementedError
@@ -118,6 +125,8 @@ class Feed:
         #: Inputs that may be drawn now.
         self._room = math.inf if buffersize is None else buffersize
         self._size, self._drawn, self._is_dry = 1, 0, False
+        #: Seconds spent waiting for the first result.
+        self._waited = 0.0
 
     def make_room(self, count: int) -> bool:
         """Note that so many more inputs may be drawn; whether it is time to `submit` some."""
@@ -137,18 +146,39 @@ class Feed:
             self._drawn += count
             self._room -= count
             if self._groups and (self._size > 1 or self._drawn % LOOK_EVERY == 0):
-                self._size = self._next_size(mapper, (drawn_at - started) / count)
+                self._look(mapper, outcomes, (drawn_at - started) / count)
             started = time.monotonic()
         self._is_dry = self._room >= self._size
 
-    def _next_size(self, mapper: "Mapper", draw_seconds: float) -> int:
+    def _look(
+        self, mapper: "Mapper", outcomes: "deque[Future[Any] | Group]", draw_seconds: float
+    ) -> None:
+        """See how many inputs to submit together next; *draw_seconds* were needed for the last."""
         remaining = None if self._length is None else self._length - self._drawn
         if self._buffersize is None:
-            return mapper._group_size(self._fn, remaining)
+            size = mapper._group_size(self._fn, remaining)
+            if size.is_guess and self._wait(outcomes):
+                size = mapper._group_size(self._fn, remaining)
+            self._size = size.inputs
+            return
         ahead = self._buffersize if remaining is None else min(remaining, self._buffersize)
-        size = mapper._group_size(self._fn, ahead)
+        inputs, _ = mapper._group_size(self._fn, ahead)
         in_time = int(DRAW_SECONDS / max(draw_seconds, 1e-9))
-        return max(1, min(size, self._buffersize // LEAST_AHEAD, in_time))
+        self._size = max(1, min(inputs, self._buffersize // LEAST_AHEAD, in_time))
+
+    def _wait(self, outcomes: "deque[Future[Any] | Group]") -> bool:
+        """Wait for a first result, and for that of a first group; false if patience is over."""
+        patience = SUBMIT_SECONDS * (self._length or self._drawn)
+        patience = min(patience, LONGEST_WAIT_SECONDS) - self._waited
+        if patience <= 0:
+            return False
+        started = time.monotonic()
+        if isinstance(outcomes[-1], Group):
+            outcomes[-1].wait(patience)
+        else:
+            wait(cast("Iterable[Future[Any]]", outcomes), patience, FIRST_COMPLETED)
+        self._waited += time.monotonic() - started
+        return True
 
 
 class _Chunked:

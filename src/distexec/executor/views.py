@@ -14,7 +14,7 @@ from distexec.client.statistics import Statistics
 from distexec.executor.arguments import change_place, reject
 from distexec.executor.limits import OPTIONS, Kinds, change_limits
 from distexec.executor.mapping import Mapper
-from distexec.scheduling.batching import MOST_GROUPED
+from distexec.scheduling.batching import MOST_GROUPED, GroupSize
 
 if TYPE_CHECKING:
     from distexec.executor.distributed import DistributedExecutor
@@ -32,10 +32,10 @@ class Viewable(Mapper):
     def _root(self) -> "DistributedExecutor":
         raise NotImplementedError
 
-    def _group_size(self, fn: Callable[..., Any], remaining: int | None) -> int:
+    def _group_size(self, fn: Callable[..., Any], remaining: int | None) -> GroupSize:
         channel = self._root()._channel
         if channel is None or self._options.limits != NO_LIMITS:
-            return 1
+            return GroupSize(1)
         # Several groups for each that may run: the last ones are not long for the others to wait.
         most = MOST_GROUPED if remaining is None else remaining // (4 * channel.spec.limit)
         return channel.group_size(fn, most)

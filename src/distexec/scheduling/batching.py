@@ -4,7 +4,9 @@ The tension: batches make tiny calls cheap, and make slow ones wait for each oth
 follows from how long calls last, and starts at one while nobody knows.
 """
 
-from distexec.scheduling.run_times import RunTime
+from typing import NamedTuple
+
+from distexec.scheduling.run_times import COMPUTING_SHARE, GROUP_INPUTS, RunTime
 
 #: Seconds of work packed into one stream entry. An entry is taken whole, so this is how long a
 #: call may wait behind its neighbours while another lease is free.
@@ -13,9 +15,6 @@ PACK_SECONDS = 0.001
 #: Seconds of work that a lease takes at a time: longer saves trips for tiny calls, and leaves less
 #: for the other leases at the end of a burst.
 TAKE_SECONDS = 0.002
-
-#: Calls that use less of a processor than this wait more than they compute.
-COMPUTING_SHARE = 0.5
 
 #: Seconds of work in flight for each lease: enough to bridge the caller's busiest moments (a
 #: garbage collection, a burst of callbacks), little enough that order and cancelling stay exact.
@@ -101,8 +100,16 @@ def entries_to_take(run_time: RunTime | None, calls_per_entry: float, runners: i
     return max(1, runners, min(fitting, MOST_TAKEN))
 
 
-def inputs_per_call(single: RunTime | None, grouped: RunTime | None, most: int) -> int:
-    """How many inputs of a `map` travel as one call.
+class GroupSize(NamedTuple):
+    """How many inputs of a `map` travel as one call."""
+
+    inputs: int
+    #: Whether the next result tells more about it than all before.
+    is_guess: bool = False
+
+
+def inputs_per_call(single: RunTime | None, grouped: RunTime | None, most: int) -> GroupSize:
+    """How many inputs of a `map` to send as one call.
 
     Args:
         single: What is known of the function's calls.
@@ -110,9 +117,17 @@ def inputs_per_call(single: RunTime | None, grouped: RunTime | None, most: int) 
             call's time is mostly that of taking it apart and packing its result.
         most: Inputs that leave enough for the other leases.
     """
-    known = grouped or single
-    if known is None or not is_short(known):
-        return 1
+    if single is None:
+        return GroupSize(1, is_guess=True)
+    # Where one says that calls are long the other is asked: a group that was held up must not be
+    # the last one, since nothing is learned of groups while none is sent.
+    known = next((each for each in (grouped, single) if each is not None and is_short(each)), None)
+    if known is None:
+        return GroupSize(1)
     fitting = int(GROUP_SECONDS / max(known.careful, 1e-7))
     # Shorter groups than an eighth of that even nothing out, and cost more than they carry.
-    return max(1, min(fitting, max(most, fitting // 8), MOST_GROUPED))
+    inputs = max(1, min(fitting, max(most, fitting // 8), MOST_GROUPED))
+    if grouped is None:
+        # Small ones would teach little. If the guess is wrong most of it is given back.
+        return GroupSize(max(inputs, GROUP_INPUTS), is_guess=True)
+    return GroupSize(inputs)

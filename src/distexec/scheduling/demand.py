@@ -1,6 +1,6 @@
 """How many leases an executor asks for, and when the embedded cluster grows for it."""
 
-from distexec.scheduling.batching import COMPUTING_SHARE
+from distexec.scheduling.run_times import COMPUTING_SHARE
 from distexec.wire.records import Sharing
 
 #: Calls of unknown nature that waited so many seconds for a slot are given more slots.

@@ -1,5 +1,6 @@
 """How long calls last, learned from those that ended: per function, in seconds."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -7,6 +8,17 @@ from operator import itemgetter
 
 #: Weight of the newest call in the averages: about the last ten calls count.
 WEIGHT = 0.2
+
+#: Calls that use less of a processor than this wait more than they compute.
+COMPUTING_SHARE = 0.5
+
+#: A computing call that lasted so many times what few of its like exceed was most likely kept from
+#: the processor: it counts as if it had lasted this. A function that did become slow is noticed
+#: with its third or fourth call, since each raises the bound.
+OUTLIER = 4.0
+
+#: Seconds that no call is an outlier with: clocks are coarse, and interrupts last as long.
+LEAST_OUTLIER_SECONDS = 5e-5
 
 #: Inputs of a group that together weigh as much as one call: a group of the usual hundreds counts
 #: nearly alone, one that is left over at the end of a map hardly.
@@ -28,7 +40,11 @@ class RunTime:
 
     def add_all(self, runs: Sequence[float], cpu_seconds: float) -> None:
         """Learn from calls that ended together, as if from each: at the cost of one."""
-        count = len(runs)
+        count, total = len(runs), sum(runs)
+        bound = self._bound(total, cpu_seconds)
+        if max(runs) > bound:
+            runs = [min(run, bound) for run in runs]
+            cpu_seconds *= sum(runs) / total
         weight = 1 - (1 - WEIGHT) ** count
         mean, distance = self.mean, sum([abs(run - self.mean) for run in runs]) / count
         self.mean += weight * (sum(runs) / count - mean)
@@ -37,10 +53,20 @@ class RunTime:
 
     def add(self, run_seconds: float, cpu_seconds: float, weight: float = WEIGHT) -> None:
         """Learn from one more call."""
+        bound = self._bound(run_seconds, cpu_seconds)
+        if run_seconds > bound:
+            cpu_seconds *= bound / run_seconds
+            run_seconds = bound
         distance = run_seconds - self.mean
         self.mean += weight * distance
         self.deviation += weight * (abs(distance) - self.deviation)
         self.cpu_mean += weight * (cpu_seconds - self.cpu_mean)
+
+    def _bound(self, run_seconds: float, cpu_seconds: float) -> float:
+        """What a call counts for at most. One that waits may wait for another: it is no outlier."""
+        if cpu_seconds <= COMPUTING_SHARE * run_seconds:
+            return math.inf
+        return max(OUTLIER * self.careful, LEAST_OUTLIER_SECONDS)
 
     def times(self, count: int) -> "RunTime":
         """What is known of so many calls, one after the other."""

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from distexec.settings import Settings
@@ -36,8 +36,8 @@ class Home(NamedTuple):
 
 class _Thread(threading.local):
     call: CurrentCall | None = None
-    #: Which input of a group of them it is busy with.
-    place: int | None = None
+    #: What came of a group's inputs so far: it is busy with the next one.
+    results: list[Any] | None = None
     #: Sends a reply that is not the call's outcome (a logging record).
     post: "Callable[[Reply], None] | None" = None
     #: Brings a value that a handle stands for.
@@ -52,9 +52,9 @@ _home: Home | None = None
 def current_call() -> CurrentCall | None:
     """The call that this thread is running; ``None`` outside of calls."""
     call = running.call
-    if call is None or running.place is None:
+    if call is None or running.results is None:
         return call
-    return CurrentCall(f"{call.id}.{running.place}", call.attempt)
+    return CurrentCall(f"{call.id}.{len(running.results)}", call.attempt)
 
 
 def settle_in(home: Home) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from types import CoroutineType
 from typing import Any, NamedTuple
 
@@ -14,6 +15,10 @@ from distexec.worker import context
 #: Seconds after which the inputs that did not start are given back: ten times what a group is made
 #: for, so that a busy machine is not taken for a function that became slow.
 STOP_SECONDS = 0.02
+
+#: Inputs between two looks at the clock, which takes as long as calling a function: as many may
+#: run one after the other after all, should they turn out to be slow.
+LOOK_EVERY = 4
 
 
 class Outcomes(NamedTuple):
@@ -28,21 +33,23 @@ class Outcomes(NamedTuple):
 
 def run_group(function: Callable[..., Any], columns: Iterable[Iterable[Any]]) -> Outcomes:
     """Call *function* with each input, that is with the first of each column, and so on."""
-    here, stop_at, now = context.running, time.monotonic() + STOP_SECONDS, time.monotonic
+    stop_at = time.monotonic() + STOP_SECONDS
     results: list[Any] = []
     errors: dict[int, bytes] = {}
-    for args in zip(*columns, strict=True):
-        here.place = len(results)
-        try:
-            result = function(*args)
-            if isinstance(result, CoroutineType):
-                result = asyncio.run(result)
-        except BaseException as error:
-            result, errors[len(results)] = None, pack_exception(without_our_frames(error))
-        results.append(result)
-        if now() > stop_at:
-            break
-    here.place = None
+    context.running.results = results
+    inputs = zip(*columns, strict=True)
+    ended = -1
+    while ended < len(results) and time.monotonic() < stop_at:
+        ended = len(results)
+        for args in islice(inputs, LOOK_EVERY):
+            try:
+                result = function(*args)
+                if type(result) is CoroutineType:
+                    result = asyncio.run(result)
+            except BaseException as error:
+                result, errors[len(results)] = None, pack_exception(without_our_frames(error))
+            results.append(result)
+    context.running.results = None
     try:
         return Outcomes(pack_result(results), errors)
     except NotPicklable:

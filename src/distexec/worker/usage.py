@@ -1,35 +1,50 @@
 """How much of its time a call computed, and how much it waited, on a machine that is busy."""
 
-import sys
+import os
+import threading
 import time
+from pathlib import Path
 
-#: Share of its time that a call uses of a processor if it waits for nothing, however many others
-#: want one. Where the system counts no waits, this tells a sleep from a computation.
-LEAST_SHARE = 0.02
-
-#: Seconds between two looks at the usage of short calls: a look takes a microsecond.
+#: Seconds between two looks at the usage of short calls: a look takes two microseconds.
 ASK_SECONDS = 0.0002
 
-if sys.platform == "linux":
-    from resource import RUSAGE_THREAD, getrusage
+#: Where Linux says how long the calling thread ran, and how long it wanted to and had no processor.
+_SCHEDULER = Path("/proc/thread-self/schedstat")
 
-    def _usage() -> tuple[float, int]:
-        """Processor seconds of this thread, and how often it gave the processor up to wait."""
-        usage = getrusage(RUSAGE_THREAD)
-        return usage.ru_utime + usage.ru_stime, usage.ru_nvcsw
+
+class _Thread(threading.local):
+    """The calling thread's file; a thread that ends closes it."""
+
+    def __init__(self) -> None:
+        self.file = _SCHEDULER.open("rb", buffering=0)
+
+
+if _SCHEDULER.exists():
+    _here = _Thread()
+
+    def _usage() -> tuple[float, float]:
+        """Processor seconds of this thread, and how long it was kept from the processor."""
+        delayed = os.pread(_here.file.fileno(), 64, 0).split()[1]
+        return time.thread_time(), 1e-9 * int(delayed)
+
+    def _begin_again() -> None:
+        global _here
+        _here = _Thread()
+
+    # The file is that of a thread of the parent.
+    os.register_at_fork(after_in_child=_begin_again)
 
 else:
 
-    def _usage() -> tuple[float, int]:
-        """Processor seconds of this thread; nobody knows how often it waited."""
-        return time.thread_time(), 0
+    def _usage() -> tuple[float, float]:
+        """Processor seconds of this thread; what others took of it looks like waiting."""
+        return time.thread_time(), 0.0
 
 
 class CpuMeter:
-    """Tells how long calls of this thread computed: all the time, unless they waited.
+    """Tells how long calls of this thread computed, or would have if nobody had been in the way.
 
-    A call that never gave the processor up computed, though others may have had it for most of the
-    time: on a busy machine, processor time over wall time makes every call look as if it waited.
+    On a busy machine, processor time over wall time would make every call look as if it waited.
 
     Asking takes as long as a short call. So of calls that follow one another each is told its share
     of what they used together.
@@ -37,16 +52,14 @@ class CpuMeter:
 
     def __init__(self, now: float) -> None:
         self._asked_at = now
-        self._cpu, self._waits = _usage()
+        self._cpu, self._delayed = _usage()
         self._share = 1.0
 
     def computed(self, seconds: float, now: float) -> float:
         """Seconds that a call computed which lasted *seconds* and ended *now*."""
         elapsed = now - self._asked_at
         if elapsed > ASK_SECONDS:
-            cpu, waits = _usage()
-            used, waited = cpu - self._cpu, waits > self._waits
-            never_waited = not waited and used > LEAST_SHARE * elapsed and sys.platform == "linux"
-            self._share = 1.0 if never_waited else min(used / elapsed, 1.0)
-            self._asked_at, self._cpu, self._waits = now, cpu, waits
+            cpu, delayed = _usage()
+            self._share = min((cpu - self._cpu + delayed - self._delayed) / elapsed, 1.0)
+            self._asked_at, self._cpu, self._delayed = now, cpu, delayed
         return seconds * self._share
