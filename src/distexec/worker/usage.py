@@ -12,11 +12,21 @@ ASK_SECONDS = 0.0002
 _SCHEDULER = Path("/proc/thread-self/schedstat")
 
 
-class _Thread(threading.local):
-    """The calling thread's file; a thread that ends closes it."""
+class _File:
+    """What the scheduler knows of the thread that makes this."""
 
     def __init__(self) -> None:
-        self.file = _SCHEDULER.open("rb", buffering=0)
+        self.descriptor = os.open(_SCHEDULER, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class _Thread(threading.local):
+    """The calling thread's file; it is closed when the thread has ended."""
+
+    def __init__(self) -> None:
+        self.file = _File()
 
 
 if _SCHEDULER.exists():
@@ -24,7 +34,7 @@ if _SCHEDULER.exists():
 
     def _usage() -> tuple[float, float]:
         """Processor seconds of this thread, and how long it was kept from the processor."""
-        delayed = os.pread(_here.file.fileno(), 64, 0).split()[1]
+        delayed = os.pread(_here.file.descriptor, 64, 0).split()[1]
         return time.thread_time(), 1e-9 * int(delayed)
 
     def _begin_again() -> None:
