@@ -13,6 +13,13 @@ def where() -> str:
     return os.environ["NODE_OF_TEST"]
 
 
+def slow_on(node: str) -> str:
+    """Lasts on one node, and nowhere else."""
+    if where() == node:
+        time.sleep(0.2)
+    return where()
+
+
 def noted_where(ledger: str, gate: str, value: Any) -> tuple[Any, str]:
     """Say on which node the call waits, wait, and say so again."""
     calls.note(ledger, f"{value} {where()}")

@@ -12,7 +12,7 @@ from properties import calls
 from properties.conftest import Gate, gate, ledger
 
 from . import deeds
-from .rig import RealCluster
+from .rig import NodeProcess, RealCluster
 
 __all__ = ["gate", "ledger"]
 
@@ -31,22 +31,44 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
             cluster.close()
 
 
+@pytest.fixture(scope="module")
+def nodes(cluster: RealCluster) -> list[NodeProcess]:
+    """Two nodes of two slots, each with a queue of its own."""
+    started = [cluster.start("n1", "here", 2), cluster.start("n2", "there", 2)]
+    cluster.ready(*started)
+    return started
+
+
+def test_the_next_program_knows_where_a_function_is_fast(
+    cluster: RealCluster, nodes: list[NodeProcess]
+) -> None:
+    """From its first call on: what was learned is kept in the cluster."""
+    with distexec.ProcessPoolExecutor(2, cluster=cluster.url) as executor:
+        for queue in ("here", "there"):
+            view = executor.options(queue=queue)
+            for _ in range(3):
+                view.submit(deeds.slow_on, "n2").result(timeout=30)
+
+    for _ in range(5):
+        queues = ["there", "here"]
+        with distexec.ProcessPoolExecutor(2, cluster=cluster.url, queues=queues) as executor:
+            assert executor.submit(deeds.slow_on, "n2").result(timeout=30) == "n1"
+
+
 def test_work_is_shared_and_a_queue_that_stops_is_avoided(
-    cluster: RealCluster, gate: Gate, ledger: str
+    cluster: RealCluster, nodes: list[NodeProcess], gate: Gate, ledger: str
 ) -> None:
     """Both queues get calls while both serve; once one node is gone, all go to the other one."""
-    here, there = cluster.start("n1", "here", 2), cluster.start("n2", "there", 2)
-    cluster.ready(here, there)
     queues = ["here", "there", "nowhere"]
     with distexec.ProcessPoolExecutor(4, cluster=cluster.url, queues=queues) as executor:
         futures = [executor.submit(deeds.noted_where, ledger, gate.path, n) for n in range(4)]
         lines = eventually(lambda: (found := calls.read_ledger(ledger))[3:] and found)
         assert len(lines) == 4, "all four slots, of both queues"
         gate.open()
-        nodes = Counter(future.result(timeout=20)[1] for future in futures)
-        assert nodes == {"n1": 2, "n2": 2}
+        served = Counter(future.result(timeout=20)[1] for future in futures)
+        assert served == {"n1": 2, "n2": 2}
 
-        there.kill()
+        nodes[1].kill()
         futures = [executor.submit(deeds.where) for _ in range(40)]
 
         assert {future.result(timeout=30) for future in futures} == {"n1"}

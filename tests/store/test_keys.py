@@ -6,7 +6,7 @@ import pytest
 
 from distexec.settings import Settings
 from distexec.store import keys
-from distexec.store.port import ExecutorRef, NodeStatus
+from distexec.store.port import HISTORY_SECONDS, ExecutorRef, NodeStatus
 
 from .worlds import NODE, QUEUE, SETTINGS, RedisWorld, Ring, entries, take
 
@@ -32,6 +32,7 @@ def use_everything(redis: RedisWorld) -> Ring:
     ring.caller.letters.keep("letter", b"note", b"call")
     ring.caller.limits.grant("KEY", interval=10**6, asked=1)
     ring.caller.limits.share_out("KEY", ring.ref, limit=1, held=0, wanted=1)
+    ring.caller.history.write([("name", b"frame")])
     return ring
 
 
@@ -39,7 +40,7 @@ def test_every_key_is_on_the_map(redis: RedisWorld) -> None:
     """Whoever looks at a server finds each key explained in `distexec.store.keys`."""
     use_everything(redis)
 
-    assert len(MAP) == 17
+    assert len(MAP) == 18
     unknown = [key for key in redis.lifetimes() if not any(name.fullmatch(key) for name in MAP)]
     unused = [name.pattern for name in MAP if not any(map(name.fullmatch, redis.lifetimes()))]
     assert (unknown, unused) == ([], [])
@@ -50,6 +51,7 @@ def test_a_caller_that_says_goodbye_leaves_nothing(redis: RedisWorld) -> None:
     ring = use_everything(redis)
     ring.caller.letters.drop(["letter"])  # They are to outlive their caller.
     redis.command("DEL", keys.rate("KEY"))  # It binds the next one, and expires then.
+    redis.command("DEL", keys.HISTORY)  # It is for the next one.
     ring.caller.limits.share_out("KEY", ring.ref, limit=1, held=0, wanted=0)
     ring.caller.close_executor(ring.ref)
     ring.caller.close()
@@ -70,6 +72,7 @@ def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> No
     assert names == float("inf")  # Of the nodes, not of the session.
     letters = [times.pop(key) for key in (keys.LETTER_TIMES, keys.LETTER_NOTES, keys.LETTER_CALLS)]
     assert max(letters) <= SETTINGS.dead_letter_expiry_seconds
+    assert times.pop(keys.HISTORY) <= HISTORY_SECONDS
     assert times.pop(keys.permits("KEY")) <= SETTINGS.permit_expiry_seconds
     assert max(times.values()) <= SETTINGS.key_expiry_seconds
     redis.expire(ring.ref.session)

@@ -85,7 +85,9 @@ class Channel:
     def __init__(self, session: "Session", ref: ExecutorRef, spec: ExecutorSpec) -> None:
         self.session, self.ref, self.spec = session, ref, spec
         placing = session.placing
-        self.window = Window(spec.limit, placing.choose, Learned(placing.slowdown))
+        self.window = Window(
+            spec.limit, placing.choose, Learned(placing.slowdown, session.history.recall)
+        )
         self.counters = Counters()
         #: Held while calls are sent, so that entries are written in the order of their numbers.
         self.sending = threading.Lock()

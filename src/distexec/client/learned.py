@@ -17,14 +17,20 @@ class Learned:
     Args:
         slowdown: By how much longer calls with such a share of a processor last in a queue now than
             on idle machines.
+        recall: What earlier programs learned of a function in a queue.
     """
 
-    def __init__(self, slowdown: Callable[[str, float], float] = lambda queue, share: 1.0) -> None:
-        self._slowdown = slowdown
+    def __init__(
+        self,
+        slowdown: Callable[[str, float], float] = lambda queue, share: 1.0,
+        recall: Callable[[bytes, str], RunTime | None] = lambda function_id, queue: None,
+    ) -> None:
+        self._slowdown, self._recall = slowdown, recall
         self._lock = threading.Lock()
         self._run_times = RunTimes()
-        #: By function and queue, as on idle machines.
+        #: By function and queue, as on idle machines; and those of which there is something new.
         self._there = RunTimes()
+        self._news: dict[bytes, tuple[bytes, str]] = {}
 
     @property
     def mean(self) -> float | None:
@@ -54,13 +60,11 @@ class Learned:
         with self._lock:
             if singles:
                 # One of those that returned together tells enough of their queue.
-                call, reply = ended[-1]
+                call, reply = next(pair for pair in reversed(ended) if pair[0].inputs == 1)
                 slow = self._slowdown(call.queue, self.cpu_share or 1.0)
-                self._there.add(
-                    call.function[0] + call.queue.encode(),
-                    reply.run_seconds / slow / call.inputs,
-                    reply.cpu_seconds / call.inputs,
-                )
+                key = self._key_there(call.function[0], call.queue)
+                self._there.add(key, reply.run_seconds / slow, reply.cpu_seconds)
+                self._news[key] = call.function[0], call.queue
             self._run_times.add_all(singles)
             for call, reply in groups:
                 self._run_times.add_group(
@@ -74,7 +78,26 @@ class Learned:
 
     def run_time_in(self, function_id: bytes, queue: str) -> RunTime | None:
         """How long the function's calls last in *queue*, on idle machines."""
-        return self._there.get(function_id + queue.encode())
+        with self._lock:
+            return self._there.get(self._key_there(function_id, queue))
+
+    def take_news(self) -> list[tuple[bytes, str, RunTime]]:
+        """What was learned of functions in queues since this was asked last."""
+        with self._lock:
+            news, self._news = self._news, {}
+            found = [(*about, self._there.get(key)) for key, about in news.items()]
+        return [
+            (function_id, queue, known.times(1))
+            for function_id, queue, known in found
+            if known is not None
+        ]
+
+    def _key_there(self, function_id: bytes, queue: str) -> bytes:
+        """The key of a function in a queue, with what is recalled of it."""
+        key = function_id + queue.encode()
+        if self._there.get(key) is None and (recalled := self._recall(function_id, queue)):
+            self._there.put(key, recalled)
+        return key
 
     def run_times(self, function_id: bytes) -> tuple[RunTime | None, RunTime | None]:
         """What is known of the function's calls, and of one input in a group of them."""

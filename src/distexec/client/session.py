@@ -16,6 +16,7 @@ from distexec.client.cluster import Cluster
 from distexec.client.collector import Collector
 from distexec.client.depot import Depot
 from distexec.client.dispatcher import Dispatcher
+from distexec.client.history import History
 from distexec.client.losses import Losses
 from distexec.client.mender import Mender
 from distexec.client.nodes import Node
@@ -70,10 +71,12 @@ class Session:
         self.pressure = Pressure(self)
         self.warden = Warden(self)
         self.placing = Placing(self)
+        self.history = History(self)
         self.dispatcher = Dispatcher(self, self.warden.look_after)
         self._collector = Collector(self)
         try:
             self.set_clock(self.store.open())
+            self.history.read()
             self.warden.check_nodes()
             self.depot.codec = self.codec = self._choose_codec()
         except BaseException:
@@ -143,6 +146,7 @@ class Session:
             last = bool(retired) and not self._channels
             self._closed = self._closed or last
         for channel in retired:
+            self.history.take(channel.window.learned)
             try:
                 self.store.close_executor(channel.ref)
             except ClusterError as error:
@@ -158,6 +162,7 @@ class Session:
         self.dispatcher.stop()
         self.callbacks.close()
         self.depot.close()
+        self.history.save(is_last=True)
         try:
             self.store.close()
         except ClusterError as error:

@@ -123,6 +123,7 @@ class Warden:
                 self._warn_if_deserted(channel, nodes, now)
         session.pressure.look(now, busy, nodes)
         session.placing.look(now, nodes)
+        session.history.save()
 
     def _judge(self, channel: Channel, leases: list[LeaseRecord], nodes: dict[str, Node]) -> None:
         """Give up the leases whose node is silent, and those whose process is gone.

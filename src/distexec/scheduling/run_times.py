@@ -100,10 +100,14 @@ class RunTimes:
         known = self._functions.get(function_id)
         if known is not None:
             known.add(run_seconds, cpu_seconds)
-            return
+        else:
+            self.put(function_id, RunTime(run_seconds, run_seconds / 2, cpu_seconds))
+
+    def put(self, function_id: bytes, known: RunTime) -> None:
+        """Begin with what is *known* of a function."""
         if len(self._functions) >= MOST_FUNCTIONS:
             del self._functions[next(iter(self._functions))]
-        self._functions[function_id] = RunTime(run_seconds, run_seconds / 2, cpu_seconds)
+        self._functions[function_id] = known
 
     def add_all(self, calls: Iterable[tuple[bytes, float, float]]) -> None:
         """Learn from calls that ended together: each a function, its run and processor seconds."""

@@ -52,8 +52,8 @@ def rules(queues: Sequence[str], passwords: dict[str, str]) -> list[str]:
     by_priority = " ".join(f"~{queue}??[369]" for queue in queues)
     nodes = "%R~dx:{nodes}:names %R~dx:{nodes}:*:record %W~dx:{nodes}:*:commands"
     granted = {
-        "caller": f"{_SESSIONS} ~dx:demand:* ~dx:rate:* ~dx:permits:* ~dx:{{letters}}:* {nodes} "
-        f"{lists} -@all {_CONNECT} {_SCRIPTS} {_CALLER}",
+        "caller": f"{_SESSIONS} ~dx:demand:* ~dx:rate:* ~dx:permits:* ~dx:history "
+        f"~dx:{{letters}}:* {nodes} {lists} -@all {_CONNECT} {_SCRIPTS} {_CALLER}",
         "node": f"~dx:* {lists} {by_priority} ~_kombu.binding* ~unacked ~unacked_index "
         f"~unacked_mutex -@all {_CONNECT} {_SCRIPTS} {_NODE}",
         "operator": f"%R~dx:* {lists.replace('~', '%R~')} -@all {_CONNECT} {_OPERATOR}",

@@ -30,6 +30,8 @@ key                                  type    content; lifetime
 ``dx:{letters}:calls``               hash    dead letter: its call, sealed; all three
                                              ``dead_letter_expiry_seconds`` after the last letter,
                                              older ones with the next
+``dx:history``                       hash    ``FUNCTION:QUEUE``: when it was learned, and sealed how
+                                             long calls last there; a week after the last was
 ===================================  ======  ===================================================
 
 Keys of a session live ``key_expiry_seconds`` after its last beat, or until it closes. All that one
@@ -48,6 +50,9 @@ NODE_NAMES = "dx:{nodes}:names"
 LETTER_TIMES = "dx:{letters}:times"
 LETTER_NOTES = "dx:{letters}:notes"
 LETTER_CALLS = "dx:{letters}:calls"
+
+#: How long calls last, as callers learned it.
+HISTORY = "dx:history"
 
 
 def session(name: str) -> str:

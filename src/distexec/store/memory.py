@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distexec.settings import Settings
+from distexec.store.memory_history import MemoryHistoryStore
 from distexec.store.memory_letters import MemoryLetterStore
 from distexec.store.memory_limits import MemoryLimitStore
 from distexec.store.port import (
@@ -67,6 +68,7 @@ class MemoryServer:
         self.changed = threading.Condition()
         self.letters = MemoryLetterStore(settings or Settings())
         self.limits = MemoryLimitStore(settings or Settings(), self.nudge)
+        self.history = MemoryHistoryStore()
         self.sessions: dict[str, _Session] = {}
         self.demands: dict[str, dict[ExecutorRef, Frame]] = {}
         self.nodes: dict[str, NodeStatus] = {}
@@ -112,6 +114,7 @@ class MemoryCallerStore:
 
     def __init__(self, server: MemoryServer, session: str) -> None:
         self.letters, self.limits = server.letters, server.limits
+        self.history = server.history
         self._server = server
         self._name = session
         #: Replies that were collected, and how many of them before the last time.

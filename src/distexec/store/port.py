@@ -6,13 +6,18 @@ process). One test suite runs on both. Frames are opaque, signed bytes: no store
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from distexec.errors import ClusterError
 from distexec.scheduling.permits import Permits
 from distexec.scheduling.rate_limits import Grants
 
 Frame = bytes
+
+#: Seconds that a cluster's history is kept after the last session that learned something; and
+#: records in it at most, of some 200 bytes each.
+HISTORY_SECONDS: Final = 7 * 86400
+MOST_HISTORY: Final = 1024
 
 #: A place in a session's replies.
 ReplyMark = tuple[int, int]
@@ -143,6 +148,27 @@ class LimitStore(Protocol):
         ...
 
 
+class Memory(NamedTuple):
+    """A record of a cluster's history."""
+
+    name: str
+    #: The server's clock when it was written, in seconds.
+    at: float
+    frame: Frame
+
+
+class HistoryStore(Protocol):
+    """What callers learned, for those that come after them. Thread-safe."""
+
+    def read(self) -> list[Memory]:
+        """Return all that is known, and what only looks like it."""
+        ...
+
+    def write(self, records: Iterable[tuple[str, Frame]]) -> None:
+        """Remember *records*, each with its name; the oldest go where there are too many."""
+        ...
+
+
 class CallerStore(Protocol):
     """One session's side. Thread-safe; `collect` has a connection of its own.
 
@@ -158,6 +184,11 @@ class CallerStore(Protocol):
     @property
     def limits(self) -> LimitStore:
         """The cluster's rate limits and permits."""
+        ...
+
+    @property
+    def history(self) -> HistoryStore:
+        """What earlier sessions learned."""
         ...
 
     def open(self) -> float:

@@ -25,6 +25,7 @@ from distexec.store.port import (
     ReplyMark,
     SessionUnknown,
 )
+from distexec.store.redis_history import RedisHistoryStore
 from distexec.store.redis_letters import RedisLetterStore
 from distexec.store.redis_limits import RedisLimitStore
 
@@ -74,6 +75,7 @@ class RedisCallerStore:
         self._closed = False
         self.letters = RedisLetterStore(self._link, settings)
         self.limits = RedisLimitStore(self._link, settings)
+        self.history = RedisHistoryStore(self._link)
 
     def open(self) -> float:
         check_server(self._link, self._where)

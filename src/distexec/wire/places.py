@@ -64,6 +64,11 @@ def letter_call(letter: str) -> bytes:
     return f"letter-call|{letter}".encode()
 
 
+def history(name: str) -> bytes:
+    """A record of how long calls last."""
+    return f"history|{name}".encode()
+
+
 def notice(session: str) -> bytes:
     """What an operator tells a session."""
     return f"notice|{session}".encode()
