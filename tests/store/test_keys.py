@@ -30,6 +30,7 @@ def use_everything(redis: RedisWorld) -> Ring:
     node.beat(NODE, b"frame", 5)
     ring.caller.command(NODE, b"order")
     ring.caller.letters.keep("letter", b"note", b"call")
+    ring.caller.count("source", 1, {"done": 1})
     ring.caller.limits.grant("KEY", interval=10**6, asked=1)
     ring.caller.limits.share_out("KEY", ring.ref, limit=1, held=0, wanted=1)
     ring.caller.history.write([("name", b"frame")])
@@ -40,7 +41,7 @@ def test_every_key_is_on_the_map(redis: RedisWorld) -> None:
     """Whoever looks at a server finds each key explained in `distexec.store.keys`."""
     use_everything(redis)
 
-    assert len(MAP) == 18
+    assert len(MAP) == 20
     unknown = [key for key in redis.lifetimes() if not any(name.fullmatch(key) for name in MAP)]
     unused = [name.pattern for name in MAP if not any(map(name.fullmatch, redis.lifetimes()))]
     assert (unknown, unused) == ([], [])
@@ -50,6 +51,7 @@ def test_a_caller_that_says_goodbye_leaves_nothing(redis: RedisWorld) -> None:
     """A server is shared by many programs, each of which comes and goes a thousand times."""
     ring = use_everything(redis)
     ring.caller.letters.drop(["letter"])  # They are to outlive their caller.
+    redis.command("DEL", keys.TOTALS, keys.serial("source"))  # So are these.
     redis.command("DEL", keys.rate("KEY"))  # It binds the next one, and expires then.
     redis.command("DEL", keys.HISTORY)  # It is for the next one.
     ring.caller.limits.share_out("KEY", ring.ref, limit=1, held=0, wanted=0)
@@ -73,6 +75,7 @@ def test_a_caller_that_vanishes_leaves_nothing_for_long(redis: RedisWorld) -> No
     letters = [times.pop(key) for key in (keys.LETTER_TIMES, keys.LETTER_NOTES, keys.LETTER_CALLS)]
     assert max(letters) <= SETTINGS.dead_letter_expiry_seconds
     assert times.pop(keys.HISTORY) <= HISTORY_SECONDS
+    assert times.pop(keys.TOTALS) <= 7 * 86400
     assert times.pop(keys.permits("KEY")) <= SETTINGS.permit_expiry_seconds
     assert max(times.values()) <= SETTINGS.key_expiry_seconds
     redis.expire(ring.ref.session)

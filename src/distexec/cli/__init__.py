@@ -51,7 +51,7 @@ def migrate(arguments: tuple[str, ...]) -> int:
 
 for _command in (
     *(nodes.worker, nodes.local, orders.drain, orders.purge),
-    *(looks.ping, looks.status, looks.top, looks.config),
+    *(looks.ping, looks.status, looks.top, looks.metrics, looks.config),
     *(keys.keygen, keys.acl, letters.dead),
 ):
     _commands.add_command(_command)

@@ -1,6 +1,8 @@
 """Commands that look at a cluster, or at what is in force here, and change nothing."""
 
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -68,6 +70,39 @@ def top(cluster: str | None, every: float) -> None:
         raise click.UsageError("top needs a terminal; `distexec status` prints the same once")
     with Observer(url) as observer:
         watch(lambda width: render(observer.look(), width), every)
+
+
+@click.command()
+@cluster_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9464, show_default=True)
+def metrics(cluster: str | None, host: str, port: int) -> int:
+    """Serve figures for Prometheus, until SIGTERM or Ctrl-C.
+
+    Whoever reaches the port may read them: no call's contents, names or ids are in them.
+    """
+    try:
+        from distexec.monitor.metrics import serve
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        return complain("metrics need another package: pip install 'distexec[metrics]'", 1)
+    from distexec.monitor.observer import Observer
+
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopped.set())
+    with Observer(named(cluster)) as observer:
+        try:
+            server, thread = serve(observer, host, port)
+        except OSError as error:
+            return complain(f"{host}:{port} cannot be listened on: {error}", 1)
+        click.echo(f"http://{host}:{server.server_port}/metrics")
+        stopped.wait()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    return 0
 
 
 @click.command()

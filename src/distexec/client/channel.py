@@ -5,7 +5,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, Place, label_of
@@ -18,6 +18,7 @@ from distexec.client.window import Window
 from distexec.errors import ClusterError, PayloadTooLarge
 from distexec.scheduling.batching import GroupSize, inputs_per_call
 from distexec.scheduling.demand import WakeUps
+from distexec.scheduling.histogram import Histogram
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire.payload import size_of
 from distexec.wire.records import CallFlag, Demand, ExecutorSpec, Sharing
@@ -60,9 +61,19 @@ class Counters:
         #: Bytes of calls and values on their way to nodes, and of values that were there already.
         self.bytes_sent = self.bytes_saved = 0
         self.done = self.failed = self.cancelled = self.returned = self.retried = 0
+        #: Attempts that ended with their worker.
+        self.lost = 0
+        #: Seconds between submit and start, of all calls.
+        self.waits = Histogram()
         #: Seconds between submit and start, and in the function, of the last calls.
         self.wait_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
         self.run_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
+
+    def note_times(self, waits: Sequence[float], runs: Sequence[float]) -> None:
+        """Note how long calls waited and ran that ended together."""
+        self.wait_seconds.extend(waits)
+        self.run_seconds.extend(runs)
+        self.waits.add_mean(waits)
 
 
 class Outgoing(NamedTuple):

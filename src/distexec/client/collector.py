@@ -129,9 +129,13 @@ class Collector:
         ended = channel.window.complete(replies)
         self._make_room(channel)
         counters, now, settled = channel.counters, time.monotonic(), 0
+        runs = [reply.run_seconds for _, reply in ended]
+        waits = [
+            max(0.0, now - call.submitted_at - run)
+            for (call, _), run in zip(ended, runs, strict=True)
+        ]
+        counters.note_times(waits, runs)
         for call, reply in ended:
-            counters.wait_seconds.append(max(0.0, now - call.submitted_at - reply.run_seconds))
-            counters.run_seconds.append(reply.run_seconds)
             call.drop_payload()
             result, error = _outcome(reply, buffers)
             if error is None:
@@ -243,8 +247,7 @@ class Collector:
         counters = channel.counters
         channel.window.learned.add(call.function[0], reply.run_seconds, reply.cpu_seconds)
         elapsed = time.monotonic() - call.submitted_at
-        counters.wait_seconds.append(max(0.0, elapsed - reply.run_seconds))
-        counters.run_seconds.append(reply.run_seconds)
+        counters.note_times([max(0.0, elapsed - reply.run_seconds)], [reply.run_seconds])
         _, error = _outcome(reply)
         assert error is not None
         return conclude(channel, call, error)

@@ -181,6 +181,7 @@ class Losses:
     def _charge(self, channel: Channel, call: PendingCall, story: str) -> None:
         """Count an attempt that ended with its worker; give the call up after too many."""
         call.lost += 1
+        channel.counters.lost += 1
         if call.lost < MOST_ATTEMPTS:
             call.next_attempt(story)
             channel.counters.retried += 1

@@ -24,6 +24,7 @@ from distexec.client.notices import Notices
 from distexec.client.outcomes import settle
 from distexec.client.placing import Placing
 from distexec.client.pressure import Pressure
+from distexec.client.totals import Totals
 from distexec.client.warden import Warden
 from distexec.errors import ClusterError, ValueLost, WorkerLost
 from distexec.store.port import ExecutorRef, SessionUnknown
@@ -68,6 +69,7 @@ class Session:
         self.losses = Losses(self)
         self.mender = Mender(self)
         self.notices = Notices(self)
+        self.totals = Totals(self)
         self.pressure = Pressure(self)
         self.warden = Warden(self)
         self.placing = Placing(self)
@@ -143,6 +145,7 @@ class Session:
             retired, self._retired = self._retired, []
             for channel in retired:
                 self._channels.pop(channel.ref.executor, None)
+                self.totals.close(channel)
             last = bool(retired) and not self._channels
             self._closed = self._closed or last
         for channel in retired:
@@ -163,6 +166,7 @@ class Session:
         self.callbacks.close()
         self.depot.close()
         self.history.save(is_last=True)
+        self.totals.send()
         try:
             self.store.close()
         except ClusterError as error:

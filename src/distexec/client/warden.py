@@ -74,6 +74,7 @@ class Warden:
                     session.settings.beat_seconds, session.settings.demand_repeat_seconds
                 )
                 self._beat(now)
+                session.totals.look(now)
         except (ClusterError, SessionUnknown) as error:
             session.mender.lost_server(error)
             return 0.0

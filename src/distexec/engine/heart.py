@@ -28,9 +28,11 @@ from distexec.engine.children import Child, Children, how_it_ended
 from distexec.engine.load import LoadMeter
 from distexec.engine.membership import Membership
 from distexec.engine.tally import RateMeter
+from distexec.scheduling.histogram import to_counts
 from distexec.store.connect import open_node_store
 from distexec.store.files import shared_folder, sweep
 from distexec.store.port import KeyDamaged, NodeStore
+from distexec.store.totals import Sender
 from distexec.version import __version__
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
@@ -63,7 +65,10 @@ class Heart:
         self._name, self._membership = name, membership
         self._describe, self._on_death, self._on_beat = describe, on_death, on_beat
         self._meter = LoadMeter()
-        self._rates = RateMeter(tally.current.total(), time.monotonic())
+        #: The run times that were counted in the cluster's totals.
+        self._counted: Sequence[int] = tally.current.total()
+        self._totals = Sender()
+        self._rates = RateMeter(self._counted, time.monotonic())
         self._born: deque[Child] = deque()
         self._dead: deque[Child] = deque(maxlen=1000)
         #: Processes to kill, each with the lease that it must be serving.
@@ -152,6 +157,7 @@ class Heart:
             self._evicted.update(self._children.pids)
             self._notice_dead()
             self._report_dead(store)
+            self._count(tally.current.total(), store)
             store.leave(self._name)
         store.close()
 
@@ -241,7 +247,8 @@ class Heart:
         children = self._children.pids or [os.getpid()]
         load = self._meter.read({os.getpid(), *children}).to_fields()
         self._retire_large()
-        rates = self._rates.read(tally.current.total(), time.monotonic()).to_fields()
+        words = tally.current.total()
+        rates = self._rates.read(words, time.monotonic()).to_fields()
         busy = len(store.holders(self._name).intersection(children))
         figures = {"children": children, "busy": busy, "load": load, "rates": rates}
         record = {**figures, **self._describe()}
@@ -251,7 +258,15 @@ class Heart:
         except KeyDamaged as error:
             flags.refusals.note("A key of this node", error)
             at = store.beat(self._name, frame, settings.node_expiry_seconds)
+        self._count(words, store)
         self._on_beat(at)
+
+    def _count(self, words: Sequence[int], store: NodeStore) -> None:
+        """Add the calls that ended since the last time to the cluster's totals."""
+        new = [word - before for word, before in zip(words, self._counted, strict=True)]
+        self._counted = words
+        self._totals.add(to_counts("run", new))
+        self._totals.send(store.count)
 
     def _retire_large(self) -> None:
         """Tell the children with too much memory to go, when their running calls have ended."""

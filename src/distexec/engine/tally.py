@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from distexec.scheduling.histogram import BUCKETS, Histogram, quantile
+from distexec.scheduling.histogram import BUCKETS, WORDS, Histogram, quantile
 
 #: Slots that have a cell. Memory that nobody writes to is never made.
 _CELLS: Final = 4096
@@ -27,7 +27,7 @@ class Tallies:
     """One cell for each slot, by its index in the pool."""
 
     def __init__(self) -> None:
-        words = memoryview(mmap.mmap(-1, _WORD_BYTES * (1 + BUCKETS * _CELLS))).cast("Q")
+        words = memoryview(mmap.mmap(-1, _WORD_BYTES * (1 + WORDS * _CELLS))).cast("Q")
         #: How many cells may have been written to.
         self._used, self._words = words[:1], words[1:]
 
@@ -37,13 +37,13 @@ class Tallies:
             return Histogram()
         # Two slots may say so at the same moment, and one be lost until its next lease.
         self._used[0] = max(self._used[0], index + 1)
-        return Histogram(self._words[index * BUCKETS : (index + 1) * BUCKETS])
+        return Histogram(self._words[index * WORDS : (index + 1) * WORDS])
 
     def total(self) -> list[int]:
-        """The counts of all slots together."""
-        words, end = self._words, self._used[0] * BUCKETS
-        cells = [words[start : start + BUCKETS].tolist() for start in range(0, end, BUCKETS)]
-        return list(map(sum, zip(*cells, strict=True))) if cells else [0] * BUCKETS
+        """The histograms of all slots together."""
+        words, end = self._words, self._used[0] * WORDS
+        cells = [words[start : start + WORDS].tolist() for start in range(0, end, WORDS)]
+        return list(map(sum, zip(*cells, strict=True))) if cells else [0] * WORDS
 
 
 #: Of the node that this process is or is a child of; a supervisor keeps them for the next node.
@@ -88,7 +88,8 @@ class RateMeter:
         looks.append((now, counts))
         recent = [count - old for count, old in zip(counts, oldest, strict=True)]
         return Rates(
-            calls_per_second=(sum(counts) - sum(before)) / max(now - since, 1e-3),
+            calls_per_second=(sum(counts[:BUCKETS]) - sum(before[:BUCKETS]))
+            / max(now - since, 1e-3),
             run_p50=quantile(recent, 0.5),
             run_p95=quantile(recent, 0.95),
         )

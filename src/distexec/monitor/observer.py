@@ -68,6 +68,14 @@ class Observer:
             executors=tuple(executors),
         )
 
+    def totals(self) -> dict[str, int]:
+        """What happened to all calls of the cluster: see `distexec.store.totals`.
+
+        Raises:
+            ClusterError: The server does not answer, or refuses.
+        """
+        return self._looks.totals()
+
     def order(self, node: str, **command: object) -> None:
         """Send a signed command to a node.
 

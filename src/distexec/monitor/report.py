@@ -73,6 +73,8 @@ class QueueReport:
     executors: int
     wanted: int
     leases: int
+    #: Calls that are not settled.
+    depth: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,7 @@ def summarise_queues(
             executors=len(asking[queue]),
             wanted=sum(executor.wanted for executor in asking[queue]),
             leases=sum(executor.leases for executor in asking[queue]),
+            depth=sum(executor.outstanding for executor in asking[queue]),
         )
         for queue in sorted({*serving, *asking})
     )

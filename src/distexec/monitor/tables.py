@@ -29,10 +29,11 @@ def render(report: ClusterReport, width: int | None = None) -> str:
         *(f"  {node.name}: {node.problem}" for node in report.nodes if node.problem),
         "",
         *_table(
-            ("QUEUE", "NODES", "SLOTS", "FREE", "EXECUTORS", "WANTED", "LEASES"),
+            ("QUEUE", "CALLS", "NODES", "SLOTS", "FREE", "EXECUTORS", "WANTED", "LEASES"),
             [
                 (
                     queue.name,
+                    f"{queue.depth:,}",
                     str(queue.nodes),
                     str(queue.slots),
                     str(queue.free),

@@ -15,7 +15,7 @@ _SCRIPTS: Final = "+evalsha +script|load"
 
 _CALLER: Final = (
     "+set +get +del +unlink +exists +expire +pexpire +pttl +type "
-    "+hset +hget +hmget +hdel +hlen +hexists +hvals +hgetall +smembers "
+    "+hset +hincrby +hget +hmget +hdel +hlen +hexists +hvals +hgetall +smembers "
     "+xadd +xlen +xdel +xack +xtrim +xread +xrange +xpending +xautoclaim +xclaim "
     "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers "
     "+lpush +llen +multi +exec +discard "
@@ -24,7 +24,7 @@ _CALLER: Final = (
 )
 
 _NODE: Final = (
-    f"{_CALLER} +hincrby +xreadgroup +sadd +srem "
+    f"{_CALLER} +xreadgroup +sadd +srem "
     "+lrange +rpush +brpop +rpop +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore "
     "+watch +unwatch +setnx +setex +mget"
 )
@@ -50,10 +50,10 @@ def rules(queues: Sequence[str], passwords: dict[str, str]) -> list[str]:
     # kombu has four lists for a queue, one for each priority; callers use the first.
     lists = " ".join(f"~{queue}" for queue in queues)
     by_priority = " ".join(f"~{queue}??[369]" for queue in queues)
+    shared = "~dx:demand:* ~dx:rate:* ~dx:permits:* ~dx:history ~dx:{letters}:* ~dx:{totals}:*"
     nodes = "%R~dx:{nodes}:names %R~dx:{nodes}:*:record %W~dx:{nodes}:*:commands"
     granted = {
-        "caller": f"{_SESSIONS} ~dx:demand:* ~dx:rate:* ~dx:permits:* ~dx:history "
-        f"~dx:{{letters}}:* {nodes} {lists} -@all {_CONNECT} {_SCRIPTS} {_CALLER}",
+        "caller": f"{_SESSIONS} {shared} {nodes} {lists} -@all {_CONNECT} {_SCRIPTS} {_CALLER}",
         "node": f"~dx:* {lists} {by_priority} ~_kombu.binding* ~unacked ~unacked_index "
         f"~unacked_mutex -@all {_CONNECT} {_SCRIPTS} {_NODE}",
         "operator": f"%R~dx:* {lists.replace('~', '%R~')} -@all {_CONNECT} {_OPERATOR}",

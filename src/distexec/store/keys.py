@@ -25,6 +25,10 @@ key                                  type    content; lifetime
                                              ``node_expiry_seconds`` after it
 ``dx:{nodes}:NODE:leases``           hash    lease: ``pid SESSION EXECUTOR``; as the record
 ``dx:{nodes}:NODE:commands``         stream  sealed commands; a minute
+``dx:{totals}:counts``               hash    what happened to calls: name: count; a week after
+                                             the last addition
+``dx:{totals}:SOURCE:serial``        string  the last addition of a caller or node;
+                                             ``key_expiry_seconds`` after it
 ``dx:{letters}:times``               zset    dead letter: when it was kept
 ``dx:{letters}:notes``               hash    dead letter: what it tells of itself, sealed
 ``dx:{letters}:calls``               hash    dead letter: its call, sealed; all three
@@ -46,6 +50,9 @@ GROUP = "leases"
 #: The names of all nodes.
 NODE_NAMES = "dx:{nodes}:names"
 
+#: What happened to all calls of the cluster.
+TOTALS = "dx:{totals}:counts"
+
 #: The dead letters of the cluster.
 LETTER_TIMES = "dx:{letters}:times"
 LETTER_NOTES = "dx:{letters}:notes"
@@ -53,6 +60,11 @@ LETTER_CALLS = "dx:{letters}:calls"
 
 #: How long calls last, as callers learned it.
 HISTORY = "dx:history"
+
+
+def serial(source: str) -> str:
+    """The last addition of a caller or node to the totals."""
+    return f"dx:{{totals}}:{source}:serial"
 
 
 def session(name: str) -> str:

@@ -5,8 +5,8 @@ A `MemoryServer` stands for the server; its three `..._store` methods open the s
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class MemoryServer:
         self.sessions: dict[str, _Session] = {}
         self.demands: dict[str, dict[ExecutorRef, Frame]] = {}
         self.nodes: dict[str, NodeStatus] = {}
+        self.totals: Counter[str] = Counter()
+        self.serials: dict[str, int] = {}
 
     def caller_store(self, session: str) -> "MemoryCallerStore":
         return MemoryCallerStore(self, session)
@@ -279,6 +281,12 @@ class MemoryCallerStore:
     def audit(self, refs: Sequence[ExecutorRef]) -> Damage:
         """Nobody else can write into this process."""
         return Damage()
+
+    def count(self, source: str, serial: int, counts: Mapping[str, int]) -> None:
+        with self._server.changed:
+            if self._server.serials.get(source) != serial:
+                self._server.serials[source] = serial
+                self._server.totals.update(counts)
 
     def close_executor(self, ref: ExecutorRef) -> None:
         with self._server.changed:

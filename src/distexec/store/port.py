@@ -4,7 +4,7 @@ Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.st
 process). One test suite runs on both. Frames are opaque, signed bytes: no store looks inside.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -329,6 +329,10 @@ class CallerStore(Protocol):
         """Remove the session's keys that somebody else wrote over, with what depends on them."""
         ...
 
+    def count(self, source: str, serial: int, counts: Mapping[str, int]) -> None:
+        """Add *counts* to the cluster's totals, unless *source* did so with this *serial*."""
+        ...
+
     def close_executor(self, ref: ExecutorRef) -> None:
         """Remove every key of the executor; its leases end."""
         ...
@@ -477,6 +481,10 @@ class NodeStore(Protocol):
         Raises:
             KeyDamaged: The stream is none: its caller finds that as well, and helps itself.
         """
+        ...
+
+    def count(self, source: str, serial: int, counts: Mapping[str, int]) -> None:
+        """Add *counts* to the cluster's totals, unless *source* did so with this *serial*."""
         ...
 
     def forget(self, name: str, pid: int) -> None:

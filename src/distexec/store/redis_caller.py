@@ -1,13 +1,13 @@
 """`distexec.store.port.CallerStore` on Redis or Valkey."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distexec.errors import ClusterError
 from distexec.settings import Settings
-from distexec.store import keys
+from distexec.store import keys, totals
 from distexec.store.audit import audit
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
@@ -46,7 +46,7 @@ class RedisCallerStore:
     """One session's side: a connection to send, and one to listen."""
 
     def __init__(self, endpoint: Endpoint, session: str, settings: Settings) -> None:
-        self._session, self._where = session, endpoint.display
+        self._session, self._where, self._settings = session, endpoint.display, settings
         self._session_expiry = round(settings.session_expiry_seconds * 1000)
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self.blob_folder: Path | None = shared_folder(endpoint)
@@ -367,6 +367,9 @@ class RedisCallerStore:
     def _executor_keys(self, ref: ExecutorRef) -> list[str]:
         found = [keys.spec(ref), keys.functions(ref), keys.leases(ref)]
         return found + [keys.calls(ref, queue) for queue in self._streams.get(ref, ())]
+
+    def count(self, source: str, serial: int, counts: Mapping[str, int]) -> None:
+        totals.add(self._link, self._settings, source, serial, counts)
 
     def close_executor(self, ref: ExecutorRef) -> None:
         removed = [("DEL", key) for key in self._executor_keys(ref)]

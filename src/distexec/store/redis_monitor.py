@@ -1,7 +1,7 @@
 """What an operator may see of a cluster, and nobody else needs."""
 
 from distexec.settings import Settings
-from distexec.store import keys
+from distexec.store import keys, totals
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, script
 from distexec.store.node_records import read_holder, read_nodes, send_command
@@ -40,6 +40,10 @@ class RedisMonitorStore:
         """The server's clock, in seconds."""
         seconds, micros = self._link.call("TIME")
         return int(seconds) + int(micros) / 1e6
+
+    def totals(self) -> dict[str, int]:
+        """What happened to all calls of the cluster, by name."""
+        return totals.read(self._link)
 
     def queues(self) -> list[str]:
         """The queues that executors ask something of."""

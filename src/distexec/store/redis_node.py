@@ -1,7 +1,9 @@
 """`distexec.store.port.NodeStore` on Redis or Valkey."""
 
+from collections.abc import Mapping
+
 from distexec.settings import Settings
-from distexec.store import keys
+from distexec.store import keys, totals
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, ServerError, script
 from distexec.store.node_records import read_holder
@@ -13,6 +15,7 @@ class RedisNodeStore:
     """A node's main process: a connection to beat and report, and one that waits for commands."""
 
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        self._settings = settings
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self._link = Link(endpoint, settings)
         self._listener = Link(endpoint, settings)
@@ -50,6 +53,9 @@ class RedisNodeStore:
     def report(self, ref: ExecutorRef, frame: Frame) -> None:
         place = [keys.session(ref.session), keys.replies(ref.session)]
         self._link.call(*script("report").call(place, frame, self._key_expiry))
+
+    def count(self, source: str, serial: int, counts: Mapping[str, int]) -> None:
+        totals.add(self._link, self._settings, source, serial, counts)
 
     def forget(self, name: str, pid: int) -> None:
         leases = [lease for _, lease in self.leases_of(name, pid)]
