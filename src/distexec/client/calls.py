@@ -11,6 +11,7 @@ from distexec.scheduling.retries import RetryPolicy
 if TYPE_CHECKING:
     from distexec.client.depot import StoredValue
     from distexec.client.futures import Future
+    from distexec.client.gates import Gate
 
 
 class CallState(enum.Enum):
@@ -27,13 +28,34 @@ class CallState(enum.Enum):
     a: put on a call stream. b: returned, recalled, or its lease was lost. c: its last reply came.
     d: cancelled before it was sent. e: recalled, and cancelled. f: failed, to be tried again.
     g: its pause is over.
+
+    A call with a rate or concurrency limit is LIMITED each time before it is WAITING: for its turn
+    among all callers of the cluster. It can be cancelled there as well.
     """
 
+    LIMITED = "limited"
     WAITING = "waiting"
     SENT = "sent"
     RESTING = "resting"
     SETTLED = "settled"
     CANCELLED = "cancelled"
+
+
+class RateRule(NamedTuple):
+    """So many calls in a time."""
+
+    #: Microseconds from one call to the next.
+    interval: int
+    #: Shared with all calls that have the same; ``None`` for the function's name.
+    key: str | None
+
+
+class PermitRule(NamedTuple):
+    """So many calls together."""
+
+    most: int
+    #: As that of a rate, and apart from it.
+    key: str | None
 
 
 class Limits(NamedTuple):
@@ -50,9 +72,23 @@ class Limits(NamedTuple):
     dead_letter: str | None = None
     #: How such calls are sent: see `distexec.wire.records.CallFlag`.
     flags: int = 0
+    rate: RateRule | None = None
+    permit: PermitRule | None = None
+
+    def named(self, name: str) -> "Limits":
+        """The same for a function of that *name*, which is the key where none was given."""
+        rate, permit = self.rate, self.permit
+        if rate is not None and rate.key is None:
+            rate = rate._replace(key=name)
+        if permit is not None and permit.key is None:
+            permit = permit._replace(key=name)
+        return self._replace(rate=rate, permit=permit)
 
 
 NO_LIMITS = Limits()
+
+#: Calls whose times `statistics()` looks back on.
+REMEMBERED_CALLS = 1024
 
 
 class Place(NamedTuple):
@@ -75,12 +111,14 @@ class PendingCall:
         "flags",
         "function",
         "future",
+        "gate",
         "inputs",
         "label",
         "limits",
         "lost",
         "number",
         "parent",
+        "passed",
         "payload",
         "place",
         "queue",
@@ -140,6 +178,19 @@ class PendingCall:
         self.stories: tuple[str, ...] = ()
         #: How many of them ended with their worker.
         self.lost = 0
+        #: Where it waits for a limit, and the gates that it passed since it was sent last.
+        self.gate: Gate | None = None
+        self.passed: tuple[Gate, ...] = ()
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether it waits for a limit before it is sent."""
+        return self.limits.rate is not None or self.limits.permit is not None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it waits in this process, for its limit or for its turn."""
+        return self.state is CallState.WAITING or self.state is CallState.LIMITED
 
     def next_attempt(self, story: str) -> None:
         """Count an attempt that did not settle the call, and ended as *story* says."""

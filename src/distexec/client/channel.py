@@ -8,7 +8,15 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from distexec.client.calls import NO_LIMITS, CallState, Limits, PendingCall, Place, label_of
+from distexec.client.calls import (
+    NO_LIMITS,
+    REMEMBERED_CALLS,
+    CallState,
+    Limits,
+    PendingCall,
+    Place,
+    label_of,
+)
 from distexec.client.depot import StoredValue, Use
 from distexec.client.futures import Future
 from distexec.client.handle import Handle
@@ -35,9 +43,6 @@ MOST_FUNCTIONS = 512
 
 #: Bits of a call's number that count the calls of its executor; those above name the executor.
 NUMBER_BITS = 40
-
-#: Calls whose times `statistics()` looks back on.
-REMEMBERED_CALLS = 1024
 
 
 class CallOptions(NamedTuple):
@@ -182,6 +187,9 @@ class Channel:
             self.counters.failed += 1
             future.set_exception(error)
             return future
+        limits = options.limits
+        if limits.rate is not None or limits.permit is not None:
+            limits = limits.named(self._label(packed.function_id, function))
         size = len(payload)
         for use in held:
             size += 0 if use.is_known else use.value.ref.size
@@ -198,7 +206,7 @@ class Channel:
             label=options.name or self._label(packed.function_id, function),
             submitted_at=time.monotonic(),
             parent=self._parent() if self.session.cluster.is_home else None,
-            limits=options.limits,
+            limits=limits,
             values=tuple([use.value for use in held]) if held else (),
         )
         if len(options.place.queues) > 1:
@@ -233,7 +241,7 @@ class Channel:
             flags=options.limits.flags,
             label=label,
             submitted_at=time.monotonic(),
-            limits=options.limits,
+            limits=options.limits.named(label),
         )
         call.stories = stories
         self._add(call)
@@ -347,6 +355,8 @@ class Channel:
                 cancelled = self.window.cancel(call)
             self.session.dispatch(self, at_once=False)
         if cancelled:
+            if self.window.has_limits:
+                self.session.dispatcher.notify()
             self.counters.cancelled += 1
             self.notice_room()
             self.settled(1)

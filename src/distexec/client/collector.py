@@ -74,6 +74,8 @@ class Collector:
                 self._session.lost_server(error)
                 self._pause.wait(RETRY_SECONDS)
                 continue
+            if not frames:
+                self._session.limiter.nudge()  # Somebody's hint, or a quiet time.
             for frame in frames:
                 try:
                     self._receive(frame)
@@ -147,7 +149,7 @@ class Collector:
 
     def _make_room(self, channel: Channel) -> None:
         """Let the calls go that waited for room, if there are some."""
-        if channel.window.has_waiting:
+        if channel.window.has_waiting or channel.window.has_limits:
             self._session.dispatch(channel, at_once=False)
 
     def _is_repeated(self, frame: bytes) -> bool:

@@ -131,7 +131,7 @@ class Losses:
             if call is not None:
                 story = f"it ended, and its result was lost: {why}"
                 self.fail_uncertain(channel, [call], story)
-                if call.state is CallState.WAITING:
+                if call.is_here:
                     self._charge(channel, call, story)
         self._session.dispatch(channel, at_once=False)
 
@@ -174,7 +174,7 @@ class Losses:
             self.fail_uncertain(channel, started, story)
             for call in calls if is_charged else ():
                 call.flags |= CallFlag.SUSPECT
-                if call.started and call.state is CallState.WAITING:
+                if call.started and call.is_here:
                     self._charge(channel, call, story)
         self._session.dispatch(channel, at_once=False)
 

@@ -67,7 +67,8 @@ class Room:
         most = self._most
         if channel.session.pressure.reasons:
             most = room_under_pressure(most, window.in_flight)
-        return window.outstanding - window.in_flight + self._entering < most
+        waiting = window.outstanding - window.in_flight + window.limited
+        return waiting + self._entering < most
 
     def _complaint(self) -> str:
         reasons = self._channel.session.pressure.reasons

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 
 from distexec.client.callbacks import CallbackRunner
-from distexec.client.calls import CallState, PendingCall
+from distexec.client.calls import PendingCall
 from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
 from distexec.client.collector import Collector
 from distexec.client.depot import Depot
 from distexec.client.dispatcher import Dispatcher
 from distexec.client.history import History
+from distexec.client.limiter import Limiter
 from distexec.client.losses import Losses
 from distexec.client.mender import Mender
 from distexec.client.nodes import Node
@@ -71,6 +72,7 @@ class Session:
         self.notices = Notices(self)
         self.totals = Totals(self)
         self.pressure = Pressure(self)
+        self.limiter = Limiter(self)
         self.warden = Warden(self)
         self.placing = Placing(self)
         self.history = History(self)
@@ -151,6 +153,7 @@ class Session:
         for channel in retired:
             self.history.take(channel.window.learned)
             try:
+                self.limiter.leave(channel)
                 self.store.close_executor(channel.ref)
             except ClusterError as error:
                 logger.debug("The keys of an executor are left to expire: %s", error)
@@ -192,6 +195,8 @@ class Session:
 
     def dispatch(self, channel: Channel, *, at_once: bool) -> None:
         """Send what *channel* has ready: from this thread if *at_once*, else soon."""
+        if channel.window.has_limits:
+            self.dispatcher.notify()
         if at_once:
             self.dispatcher.send_now(channel)
             if self.cluster.is_home:
@@ -323,6 +328,6 @@ class Session:
             with channel.window.held():
                 calls = channel.window.take_back(channel.window.entries())
                 self.losses.fail_uncertain(channel, calls, "the server lost what it knew of it")
-        again = sum(call.state is CallState.WAITING for call in calls)
+        again = sum(call.is_here for call in calls)
         self.dispatch(channel, at_once=False)
         return again

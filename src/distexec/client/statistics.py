@@ -16,6 +16,8 @@ class Statistics:
     sent: int = 0
     #: Calls that failed, and wait for the time of their next attempt.
     resting: int = 0
+    #: Calls that wait for their rate limit, or for a permit.
+    limited: int = 0
     #: Calls known to run, since some milliseconds.
     running: int = 0
     #: Calls that returned.
@@ -33,6 +35,11 @@ class Statistics:
     #: Bytes of calls and values on their way to nodes; of values that had not to be sent again.
     bytes_sent: int = 0
     bytes_saved: int = 0
+    #: Calls that a limit let go so far. Time from submit until then, of the last thousand: median,
+    #: and what 95 % stay below.
+    limit_waits: int = 0
+    limit_wait_p50: float | None = None
+    limit_wait_p95: float | None = None
     #: Which of the cluster's figures are too high, so that submitting is slowed down: see
     #: `distexec.scheduling.throttle`. Empty if none.
     throttled: tuple[str, ...] = ()
@@ -54,6 +61,8 @@ def statistics_of(channel: Channel | None) -> Statistics:
         return Statistics()
     counts, counters = channel.window.counts(), channel.counters
     # Copied at one stroke: the collector adds to them.
+    limit_waits, limit_seconds = channel.window.limit_waits()
+    limit_seconds.sort()
     waits, runs = sorted(counters.wait_seconds.copy()), sorted(counters.run_seconds.copy())
     return Statistics(
         waiting=counts.waiting,
@@ -68,6 +77,10 @@ def statistics_of(channel: Channel | None) -> Statistics:
         refused=channel.session.refusals.count,
         bytes_sent=counters.bytes_sent,
         bytes_saved=counters.bytes_saved,
+        limited=channel.window.limited,
+        limit_waits=limit_waits,
+        limit_wait_p50=_quantile(limit_seconds, 0.5),
+        limit_wait_p95=_quantile(limit_seconds, 0.95),
         throttled=channel.session.pressure.reasons,
         leases=channel.leases,
         queues=tuple(sorted(channel.window.queues())),

@@ -69,6 +69,7 @@ class Warden:
         session.notices.obey()
         try:
             session.depot.look_after(now)
+            pause = min(pause, session.limiter.look(now))
             if now >= self._beat_due:
                 self._beat_due = now + min(
                     session.settings.beat_seconds, session.settings.demand_repeat_seconds

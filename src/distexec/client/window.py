@@ -1,7 +1,8 @@
 """The calls of one executor that are not settled: waiting here in order, or sent and bounded.
 
 A window decides and remembers; it never sends. All its methods are short and take its lock. What
-waits is in `distexec.client.line`, what is sent in `distexec.client.flight`.
+waits is in `distexec.client.line`, for a limit in `distexec.client.gates`, and what is sent in
+`distexec.client.flight`.
 """
 
 import threading
@@ -11,13 +12,16 @@ from typing import NamedTuple
 
 from distexec.client.calls import Batch, CallState, PendingCall, Place
 from distexec.client.flight import Entry, Flight
+from distexec.client.gates import Gates, PermitGate, PermitQuestion, RateGate, RateQuestion
 from distexec.client.learned import Learned
 from distexec.client.line import APART, Resting
 from distexec.client.lines import Judge, Lines, Turn
 from distexec.client.tally import Tally
 from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
+from distexec.scheduling.permits import Permits
 from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective, Priority, effective
+from distexec.scheduling.rate_limits import Grants
 from distexec.scheduling.run_times import RunTime
 from distexec.wire.records import CallFlag, Reply
 
@@ -52,6 +56,8 @@ class Window:
         self.learned = learned or Learned()
         self._lock = threading.Lock()
         self._lines, self._resting, self._flight = Lines(), Resting(), Flight()
+        #: Where calls wait for a limit. What that lets go is the next of its line.
+        self._gates = Gates()
         #: Waiting calls that were sent before: the reply to that may still come.
         self._again: dict[int, PendingCall] = {}
         self._tally = Tally()
@@ -69,13 +75,30 @@ class Window:
 
     @property
     def outstanding(self) -> int:
-        """How many calls are not settled and have something to do: resting ones have not."""
+        """How many calls are not settled and have something to do.
+
+        Those that rest have not, nor those that wait for a limit.
+        """
         return len(self._lines) + len(self._flight)
 
     @property
     def has_waiting(self) -> bool:
         """Whether calls wait here."""
         return len(self._lines) > 0
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether there is something to be asked about limits, now or later."""
+        return bool(self._gates)
+
+    @property
+    def limited(self) -> int:
+        """How many calls wait for a limit."""
+        return len(self._gates)
+
+    def limit_waits(self) -> tuple[int, list[float]]:
+        """How many calls a limit let go so far, and how many seconds the last ones waited."""
+        return self._gates.passed, list(self._gates.wait_seconds)
 
     @property
     def resting(self) -> int:
@@ -117,15 +140,21 @@ class Window:
             return min(firsts, key=_number).submitted_at if firsts else None
 
     def waiting(self) -> list[PendingCall]:
-        """The calls that wait here, for their turn or for their next attempt."""
+        """The calls that wait here, for their turn, for a limit or for their next attempt."""
         with self._lock:
-            return [*self._lines, *self._resting]
+            return self._here()
+
+    def _here(self) -> list[PendingCall]:
+        return [*self._lines, *self._gates, *self._resting]
 
     # Sending.
 
     def add(self, call: PendingCall) -> bool:
         """Let *call* wait its turn; True if nothing else is in flight."""
         with self._lock:
+            if call.has_gates:
+                self._gates.enter(call)
+                return False
             self._lines.add(call)
             self._tally.add(call)
             return not self._flight.calls
@@ -148,8 +177,9 @@ class Window:
                 in_order = not self._greedy and not self._short_in_flight(2 * limit)
                 most = calls_in_flight(run_time, leases, limit, in_order=in_order)
                 room = most - self._flight.queues.get(turn.first.queue, 0)
-                if room > 0:
-                    batches.append(self._pack(turn, run_time, room, leases))
+                if room > 0 or turn.first.passed:
+                    # What its limit let go is due now: it goes beside what is in flight.
+                    batches.append(self._pack(turn, run_time, max(room, 1), leases))
                 else:
                     blocked.append(turn.place)
         return batches
@@ -300,6 +330,8 @@ class Window:
             self._flight.leave(call)
             self._tally.remove(call)
             call.state = CallState.SETTLED
+            if call.passed:
+                self._gates.release(call)
         else:
             self._drop(call, CallState.SETTLED)
         return call
@@ -326,6 +358,10 @@ class Window:
             self._again.pop(call.number, None)
             self._lines.forget(call)
             self._tally.remove(call)
+            self._gates.release(call)
+        elif call.state is CallState.LIMITED:
+            self._again.pop(call.number, None)
+            self._gates.release(call)
         elif call.state is not CallState.RESTING:
             return False
         call.state = state
@@ -334,11 +370,12 @@ class Window:
     def drain(self) -> list[PendingCall]:
         """Settle every call without a reply."""
         with self._lock:
-            calls = [*self._flight.calls.values(), *self._lines, *self._resting]
-            for part in (self._flight, self._lines, self._resting, self._again, self._tally):
+            calls = [*self._flight.calls.values(), *self._here()]
+            for part in (self._flight, self._lines, self._gates, self._resting, self._again):
                 part.clear()
+            self._tally.clear()
             for call in calls:
-                call.state = CallState.SETTLED
+                call.state, call.passed = CallState.SETTLED, ()
             return calls
 
     # Coming back.
@@ -412,7 +449,65 @@ class Window:
         for call in calls:
             call.state = CallState.WAITING
             self._again[call.number] = call
-        self._lines.put_back(calls)
+        self._lines.put_back([call for call in calls if not call.has_gates])
+        for call in [call for call in reversed(calls) if call.has_gates]:
+            self._tally.remove(call)
+            self._gates.enter(call, again=True)
+
+    # Limits: `distexec.client.limiter` asks what is to be asked, and brings the answers.
+
+    def rate_questions(self, now: float) -> list[tuple[RateGate, RateQuestion]]:
+        """What to ask about rates."""
+        with self._lock:
+            gates = self._gates.rates()
+            found = [(gate, gate.question(now, self._limit)) for gate in gates]
+        return [(gate, question) for gate, question in found if question is not None]
+
+    def permit_questions(
+        self, now: float, *, nudged: bool
+    ) -> list[tuple[PermitGate, PermitQuestion]]:
+        """What to say and ask about permits.
+
+        Args:
+            nudged: Whether there may be one for somebody who waits.
+        """
+        with self._lock:
+            gates = self._gates.permits()
+            for gate in gates if nudged else ():
+                gate.nudge()
+            found = [(gate, gate.question(now, self._limit)) for gate in gates]
+        return [(gate, question) for gate, question in found if question is not None]
+
+    def note_grants(self, gate: RateGate, grants: Grants, now: float) -> None:
+        """Keep the instants that the server gave."""
+        with self._lock:
+            gate.note(grants, now)
+
+    def note_permits(
+        self, gate: PermitGate, question: PermitQuestion, permits: Permits, now: float
+    ) -> None:
+        """Let the calls go on to which the server gave a permit."""
+        with self._lock:
+            self._pass(gate.note(question, permits, now), now)
+
+    def pass_due(self, now: float) -> float | None:
+        """Let the calls go whose instant has come.
+
+        Returns:
+            When to look after limits again; ``None`` if none is in use.
+        """
+        with self._lock:
+            for gate in self._gates.rates():
+                self._pass(gate.pass_due(now), now)
+            self._gates.forget_idle()
+            return min((gate.due(self._limit) for gate in self._gates.all()), default=None)
+
+    def _pass(self, calls: Iterable[PendingCall], now: float) -> None:
+        passed = [call for call in calls if not self._gates.let_on(call, now)]
+        for call in passed:
+            call.state = CallState.WAITING
+            self._tally.add(call)
+        self._lines.put_back(passed)
 
 
 def _number(call: PendingCall) -> int:

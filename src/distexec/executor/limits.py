@@ -1,10 +1,11 @@
-"""Time limits and retries, as they are given to `options`."""
+"""Limits of time, rate and number, and retries, as they are given to `options`."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from distexec.client.calls import Limits
+from distexec.client.calls import Limits, PermitRule, RateRule
+from distexec.scheduling.rate_limits import read_rate
 from distexec.scheduling.retries import RetryPolicy
 from distexec.wire.records import CallFlag
 
@@ -13,6 +14,9 @@ Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
 #: More is a mistake: a call that fails so often fails always.
 MOST_RETRIES = 1000
+
+#: What a person may want to read.
+MOST_KEY_CHARACTERS = 200
 
 #: Names of the options that are told here.
 OPTIONS = (
@@ -24,6 +28,10 @@ OPTIONS = (
     "jitter",
     "at_most_once",
     "dead_letter",
+    "rate_limit",
+    "rate_key",
+    "max_concurrency",
+    "key",
 )
 
 
@@ -38,6 +46,10 @@ def change_limits(
     jitter: float | None,
     at_most_once: bool | None,
     dead_letter: bool | None,
+    rate_limit: str | float | None,
+    rate_key: str | None,
+    max_concurrency: float | None,
+    key: str | None,
 ) -> Limits:
     """Return *limits* with those changed that are not ``None``.
 
@@ -52,6 +64,10 @@ def change_limits(
     if dead_letter is not None:
         is_kept = _checked_flag("dead_letter", dead_letter)
         limits = limits._replace(dead_letter="" if is_kept else None)
+    limits = limits._replace(
+        rate=_changed_rate(limits.rate, rate_limit, rate_key),
+        permit=_changed_permit(limits.permit, max_concurrency, key),
+    )
     changes: dict[str, Any] = {}
     if retries is not None:
         changes["retries"] = _checked_retries(retries)
@@ -77,6 +93,57 @@ def change_limits(
         )
     alone = CallFlag.ALONE if limits.timeout or limits.at_most_once else CallFlag.NONE
     return limits._replace(flags=int(alone))
+
+
+def _changed_rate(
+    rate: RateRule | None, limit: str | float | None, key: str | None
+) -> RateRule | None:
+    """As the options say; infinity takes a limit away."""
+    key = _checked_key("rate_key", key) or (rate and rate.key)
+    if limit is None:
+        if rate is None and key is not None:
+            raise ValueError(
+                "rate_key names a rate limit: give rate_limit= as well, as in "
+                "options(rate_limit='100/m', rate_key='llm-api')"
+            )
+        return rate and rate._replace(key=key)
+    if limit == math.inf:
+        return None
+    return RateRule(read_rate(limit).interval, key)  # type: ignore[arg-type]  # It checks that.
+
+
+def _changed_permit(
+    permit: PermitRule | None, most: float | None, key: str | None
+) -> PermitRule | None:
+    """As the options say; infinity takes a limit away."""
+    key = _checked_key("key", key) or (permit and permit.key)
+    if most is None:
+        if permit is None and key is not None:
+            raise ValueError(
+                "key names a concurrency limit: give max_concurrency= as well, as in "
+                "options(max_concurrency=3, key='database')"
+            )
+        return permit and permit._replace(key=key)
+    if most == math.inf:
+        return None
+    if not isinstance(most, int) or isinstance(most, bool):
+        raise TypeError(f"max_concurrency must be a whole number or math.inf, not {most!r}")
+    if most < 1:
+        raise ValueError(f"max_concurrency must be 1 or more, not {most}: else no call ever runs")
+    return PermitRule(most, key)
+
+
+def _checked_key(name: str, key: object) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise TypeError(f"{name} must be a text, not {key!r}")
+    if not (0 < len(key) <= MOST_KEY_CHARACTERS and key.isprintable()):
+        raise ValueError(
+            f"{name} must have 1 to {MOST_KEY_CHARACTERS} printable characters: it is part of the "
+            f"name of a key on the server, for all to read there"
+        )
+    return key
 
 
 def _checked_timeout(timeout: object) -> float:

@@ -61,6 +61,10 @@ class Viewable(Mapper):
         jitter: float | None = None,
         at_most_once: bool | None = None,
         dead_letter: bool | None = None,
+        rate_limit: str | float | None = None,
+        rate_key: str | None = None,
+        max_concurrency: float | None = None,
+        key: str | None = None,
         **unknown: object,
     ) -> "ExecutorView":
         """Return a view on this executor whose calls have other options; the rest stays as it is.
@@ -87,6 +91,13 @@ class Viewable(Mapper):
                 it fails with `WorkerLost`.
             dead_letter: Keep a call that is given up on the server, as a dead letter: see
                 `dead_letters`.
+            rate_limit: So many calls in a time, as ``"100/m"``, ``"5/s"`` or ``"10/30s"``, over all
+                callers and nodes of the cluster: an attempt starts an even interval after the last
+                one at the earliest. Meanwhile calls hold no slot. Infinity takes a limit away.
+            rate_key: What shares the limit: all calls with the same key, whoever makes them. By
+                default, the calls of the function, by its module and name.
+            max_concurrency: So many calls together, over all callers and nodes of the cluster.
+            key: What shares that, likewise.
 
         Raises:
             TypeError: An option of another type, or one that does not exist.
@@ -110,6 +121,10 @@ class Viewable(Mapper):
                     jitter=jitter,
                     at_most_once=at_most_once,
                     dead_letter=dead_letter,
+                    rate_limit=rate_limit,
+                    rate_key=rate_key,
+                    max_concurrency=max_concurrency,
+                    key=key,
                 ),
             ),
         )

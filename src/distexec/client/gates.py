@@ -1,0 +1,298 @@
+"""Gates: where an executor's calls wait for a limit that the whole cluster keeps.
+
+::
+
+    submit --> permit gate --> rate gate --> sent     The one gate, or the other, or both.
+                    ^                          |
+                    +-- returned, lost, again -+
+
+A call that waits here holds no slot, and stands in nobody's way. A gate knows what to ask of the
+server and what its answers mean; `distexec.client.limiter` asks. Their window has the lock.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from distexec.client.calls import REMEMBERED_CALLS, CallState, PendingCall, PermitRule, RateRule
+from distexec.scheduling.permits import PATIENCE, Permits
+from distexec.scheduling.rate_limits import HORIZON, MICROSECONDS, Grants
+
+#: Seconds before its last instant at which a gate asks for more: a trip takes some of them.
+LEAD_SECONDS: Final = HORIZON / MICROSECONDS / 2
+
+#: Seconds between two questions of one who waits for a permit: it is told when it may have one, but
+#: that may be lost.
+LOOK_SECONDS: Final = PATIENCE / MICROSECONDS / 4
+
+#: Seconds between two times that permits are renewed: so soon has a server those that it lost.
+RENEW_SECONDS: Final = 1.0
+
+
+class RateQuestion(NamedTuple):
+    """What `LimitStore.grant` is asked."""
+
+    asked: int
+    #: Instants that nobody here will use, from and up to.
+    unused: tuple[int, int]
+
+
+class PermitQuestion(NamedTuple):
+    """What `LimitStore.share_out` is asked."""
+
+    held: int
+    wanted: int
+
+
+class Gate:
+    """Calls that wait for one limit, in their order."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        #: Calls that passed, and are neither settled nor back.
+        self.out = 0
+        #: As a line has it: a call that leaves from the middle keeps its place.
+        self._places: deque[PendingCall] = deque()
+        self._count = 0
+        #: How many were submitted by calls of the same executor.
+        self._nested = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[PendingCall]:
+        return iter(dict.fromkeys(call for call in self._places if self._is_here(call)))
+
+    def add(self, call: PendingCall, *, again: bool) -> None:
+        """Let *call* wait: behind the others, or before them if it was through once."""
+        call.state, call.gate = CallState.LIMITED, self
+        (self._places.appendleft if again else self._places.append)(call)
+        self._count += 1
+        self._nested += call.parent is not None
+
+    def leave(self, call: PendingCall) -> None:
+        """Count *call* no more, wherever it stood."""
+        call.gate = None
+        self._count -= 1
+        self._nested -= call.parent is not None
+
+    def pop(self) -> PendingCall | None:
+        """Let the next call through, if there is one."""
+        while self._places:
+            call = self._places.popleft()
+            if self._is_here(call):
+                self.leave(call)
+                self.out += 1
+                call.passed = (*call.passed, self)
+                return call
+        return None
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._places.clear()
+        self._count = self._nested = self.out = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be remembered of it."""
+        return not (self._count or self.out)
+
+    def due(self, limit: int) -> float:
+        """When to look again."""
+        raise NotImplementedError
+
+    def _is_here(self, call: PendingCall) -> bool:
+        return call.gate is self
+
+    def _room(self, limit: int) -> int:
+        """How many calls should go through as soon as they may.
+
+        Args:
+            limit: Most calls of the executor that run at the same time: more would only wait for a
+                slot. Not for calls of its own calls, which may wait for them.
+        """
+        return self._count if self._nested else max(0, min(self._count, limit - self.out))
+
+
+class RateGate(Gate):
+    """Calls that wait for their instant."""
+
+    def __init__(self, rule: RateRule) -> None:
+        super().__init__(rule.key or "")
+        self.interval = rule.interval
+        #: Instants that are ours: by our clock, and by the server's.
+        self._instants: deque[tuple[float, int]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        return super().is_idle and not self._instants
+
+    def question(self, now: float, limit: int) -> RateQuestion | None:
+        """What to ask the server now, if anything."""
+        instants = self._instants
+        wanted = self._room(limit)
+        unused = (0, 0)
+        if len(instants) > wanted:
+            surplus = [instants.pop()[1] for _ in range(len(instants) - wanted)]
+            unused = surplus[-1], surplus[0] + self.interval
+        asked = wanted - len(instants)
+        if instants and instants[-1][0] - now > LEAD_SECONDS:
+            asked = 0
+        return RateQuestion(asked, unused) if asked or unused[1] else None
+
+    def note(self, grants: Grants, now: float) -> None:
+        """Keep what the server answered, at *now*: later than by its clock, so never too early."""
+        for n in range(grants.calls):
+            instant = grants.first + n * self.interval
+            self._instants.append((now + (instant - grants.now) / MICROSECONDS, instant))
+
+    def pass_due(self, now: float) -> list[PendingCall]:
+        """Let those through whose instant has come."""
+        passed = []
+        while self._instants and self._instants[0][0] <= now:
+            self._instants.popleft()  # Lost, if the call that it was for has gone.
+            call = self.pop()
+            if call is not None:
+                passed.append(call)
+        return passed
+
+    def due(self, limit: int) -> float:
+        """When to look again."""
+        if not self._instants:
+            return 0.0 if self._room(limit) else float("inf")
+        first, last = self._instants[0][0], self._instants[-1][0]
+        return min(first, last - LEAD_SECONDS) if self._room(limit) > len(self._instants) else first
+
+
+class PermitGate(Gate):
+    """Calls that wait for a permit, which they hold until they are settled, or back."""
+
+    def __init__(self, rule: PermitRule) -> None:
+        super().__init__(rule.key or "")
+        #: Most of them together, in the whole cluster.
+        self.most = rule.most
+        #: What the server knows of us.
+        self._told = PermitQuestion(0, 0)
+        self._due = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return super().is_idle and self._told == (0, 0)
+
+    def question(self, now: float, limit: int) -> PermitQuestion | None:
+        """What to tell the server now, and ask of it, if anything."""
+        question = PermitQuestion(self.out, self._room(limit))
+        return question if question != self._told or now >= self._due else None
+
+    def note(self, question: PermitQuestion, permits: Permits, now: float) -> list[PendingCall]:
+        """Let those through that the server answered with."""
+        held, wanted = question.held + permits.granted, question.wanted - permits.granted
+        self._told = PermitQuestion(held, wanted)
+        self._due = now + (LOOK_SECONDS if wanted else RENEW_SECONDS if held else float("inf"))
+        calls = (self.pop() for _ in range(permits.granted))
+        return [call for call in calls if call is not None]
+
+    def nudge(self) -> None:
+        """Ask soon: there may be a permit for one who waits."""
+        if self._told.wanted:
+            self._due = 0.0
+
+    def due(self, limit: int) -> float:
+        """When to look again."""
+        return self._due if (self.out, self._room(limit)) == self._told else 0.0
+
+
+class Gates:
+    """An executor's gates, by what they are for."""
+
+    def __init__(self) -> None:
+        self._rates: dict[RateRule, RateGate] = {}
+        #: By key: what an executor says of it is one thing, whatever its views say.
+        self._permits: dict[str | None, PermitGate] = {}
+        #: Calls that went through, and how long the last ones took for that.
+        self.passed = 0
+        self.wait_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
+
+    def __bool__(self) -> bool:
+        return bool(self._rates or self._permits)
+
+    def __len__(self) -> int:
+        """How many calls wait."""
+        return sum(map(len, self.all()))
+
+    def __iter__(self) -> Iterator[PendingCall]:
+        """Go through the calls that wait, each once."""
+        return chain.from_iterable(self.all())
+
+    def all(self) -> list[Gate]:
+        """Every gate."""
+        return [*self._permits.values(), *self._rates.values()]
+
+    def enter(self, call: PendingCall, *, again: bool = False) -> None:
+        """Let a call that has limits wait at its first gate."""
+        self.release(call)
+        self._next_gate(call, again=again)
+
+    def let_on(self, call: PendingCall, now: float) -> bool:
+        """Let a call that went through a gate wait at its next one; False if that was the last."""
+        if self._next_gate(call, again=False):
+            return True
+        self.passed += 1
+        self.wait_seconds.append(now - call.submitted_at)
+        return False
+
+    def _next_gate(self, call: PendingCall, *, again: bool) -> bool:
+        permit, rate = call.limits.permit, call.limits.rate
+        gate: Gate
+        # A permit first: an instant cannot wait for one.
+        if permit is not None and not call.passed:
+            gate = self._permit_gate(permit)
+        elif rate is not None and not any(isinstance(each, RateGate) for each in call.passed):
+            gate = self._rate_gate(rate)
+        else:
+            return False
+        gate.add(call, again=again)
+        return True
+
+    def _rate_gate(self, rule: RateRule) -> RateGate:
+        gate = self._rates.get(rule)
+        if gate is None:
+            gate = self._rates[rule] = RateGate(rule)
+        return gate
+
+    def _permit_gate(self, rule: PermitRule) -> PermitGate:
+        gate = self._permits.get(rule.key)
+        if gate is None:
+            gate = self._permits[rule.key] = PermitGate(rule)
+        gate.most = rule.most
+        return gate
+
+    @staticmethod
+    def release(call: PendingCall) -> None:
+        """Take *call* out of the gate where it waits, and give back what it got at others."""
+        if call.gate is not None:
+            call.gate.leave(call)
+        for gate in call.passed:
+            gate.out -= 1
+        call.passed = ()
+
+    def rates(self) -> list[RateGate]:
+        """The gates for rates."""
+        return list(self._rates.values())
+
+    def permits(self) -> list[PermitGate]:
+        """The gates for permits."""
+        return list(self._permits.values())
+
+    def forget_idle(self) -> None:
+        """Let go of the gates of which nothing is to be remembered."""
+        self._rates = {rule: gate for rule, gate in self._rates.items() if not gate.is_idle}
+        self._permits = {key: gate for key, gate in self._permits.items() if not gate.is_idle}
+
+    def clear(self) -> None:
+        """Let go of every call; the server is told of that later."""
+        for gate in self.all():
+            for call in gate:
+                call.gate = None
+            gate.clear()
