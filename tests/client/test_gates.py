@@ -67,7 +67,7 @@ def test_a_call_without_a_limit_passes_those_that_wait() -> None:
     """They must not block it: else one slow limit would stop a whole program."""
     window, _ = filled(a=SLOW, b=SLOW, c=Limits(), d=Limits())
 
-    assert numbers(window.take_ready(1)) == [3, 4]
+    assert numbers(window.take_ready(1, 0.0)) == [3, 4]
     assert (window.limited, window.outstanding, window.counts().waiting) == (2, 2, 0)
 
 
@@ -78,7 +78,7 @@ def test_calls_go_at_their_instants_and_in_their_order() -> None:
     sent = []
     while len(sent) < 3:
         due = server.serve(window, "one")
-        sent += [(server.now, number) for number in numbers(window.take_ready(1))]
+        sent += [(server.now, number) for number in numbers(window.take_ready(1, server.now))]
         server.now = max(server.now, due) if due and due < math.inf else server.now
 
     assert [number for _, number in sent] == [1, 2, 3]
@@ -90,11 +90,11 @@ def test_what_was_let_go_is_not_stopped_by_full_slots() -> None:
     server, window = Server(), Window(1)
     for number in range(1, 9):
         window.add(make_call(number))
-    in_flight = len(numbers(window.take_ready(1)))
+    in_flight = len(numbers(window.take_ready(1, server.now)))
     window.add(make_call(9, limits=SLOW))
     server.serve(window, "one")
 
-    assert numbers(window.take_ready(1)) == [9]
+    assert numbers(window.take_ready(1, server.now)) == [9]
     assert window.in_flight == in_flight + 1
 
 
@@ -119,10 +119,10 @@ def test_a_permit_comes_back_however_the_call_ends() -> None:
         server = Server()
         window, calls = filled(a=FEW, b=FEW, c=FEW)
         server.serve(window, "one")
-        assert numbers(window.take_ready(1)) == [1, 2], "a third would be too many"
+        assert numbers(window.take_ready(1, server.now)) == [1, 2], "a third would be too many"
         other, _ = filled(a=FEW)
         server.serve(other, "other")
-        assert not numbers(other.take_ready(1))
+        assert not numbers(other.take_ready(1, server.now))
 
         for call in calls[:2]:
             end(window, call)
@@ -131,7 +131,7 @@ def test_a_permit_comes_back_however_the_call_ends() -> None:
         server.serve(window, "one")
         server.serve(other, "other")
 
-        assert numbers(other.take_ready(1)) == [1], end.__name__
+        assert numbers(other.take_ready(1, server.now)) == [1], end.__name__
 
 
 def test_a_call_that_comes_back_asks_again() -> None:
@@ -139,20 +139,35 @@ def test_a_call_that_comes_back_asks_again() -> None:
     server = Server()
     window, (first, _) = filled(a=BOTH, b=BOTH)
     server.serve(window, "one")
-    window.take_ready(1)
+    window.take_ready(1, server.now)
 
     assert window.give_back(first.number, first.entry) is first
     assert first.state is CallState.LIMITED
-    assert not numbers(window.take_ready(1))
+    assert not numbers(window.take_ready(1, server.now))
     server.now += 0.005  # Its instant is the one that the second had been given.
     server.serve(window, "one")
-    assert not numbers(window.take_ready(1))
+    assert not numbers(window.take_ready(1, server.now))
     server.now += 0.005
     server.serve(window, "one")
-    assert numbers(window.take_ready(1)) == [2]
+    assert numbers(window.take_ready(1, server.now)) == [2]
     server.now += 0.01
     server.serve(window, "one")
-    assert numbers(window.take_ready(1)) == [1]
+    assert numbers(window.take_ready(1, server.now)) == [1]
+
+
+def test_the_more_urgent_goes_first_and_none_starves() -> None:
+    """As in the line: of ten that go through while others wait, one is the oldest."""
+    server, window = Server(), Window(1)
+    for number in range(1, 31):
+        window.add(make_call(number, limits=FAST, priority=9 if number > 10 else 3))
+    order = []
+    for _ in range(30):
+        server.serve(window, "one")
+        order += numbers(window.take_ready(1, server.now))
+        window.settle(order[-1])
+        server.now += 0.01
+
+    assert order == [*range(11, 20), 1, *range(20, 29), 2, 29, 30, *range(3, 11)]
 
 
 def test_instants_that_nobody_needs_go_back() -> None:
@@ -161,7 +176,7 @@ def test_instants_that_nobody_needs_go_back() -> None:
     hour = Limits(rate=RateRule(3600 * MICROSECONDS, "hour"))
     window, calls = filled(a=hour, b=hour)
     server.serve(window, "one")
-    assert numbers(window.take_ready(1)) == [1]
+    assert numbers(window.take_ready(1, server.now)) == [1]
     server.now += 1  # By then it has asked for the second.
     server.serve(window, "one")
     promised = server.rates["hour"].next_at
@@ -180,10 +195,10 @@ def test_more_than_can_run_is_not_asked_for() -> None:
         window.add(make_call(number, limits=many))
     server.serve(window, "one")
 
-    assert numbers(window.take_ready(1)) == [1, 2]
+    assert numbers(window.take_ready(1, server.now)) == [1, 2]
     window.settle(1)
     server.serve(window, "one")
-    assert numbers(window.take_ready(1)) == [3]
+    assert numbers(window.take_ready(1, server.now)) == [3]
 
 
 def test_calls_of_calls_are_not_held_up_by_their_parents() -> None:
@@ -191,13 +206,13 @@ def test_calls_of_calls_are_not_held_up_by_their_parents() -> None:
     server, window = Server(), Window(1)
     window.add(make_call(1, limits=FAST))
     server.serve(window, "one")
-    assert numbers(window.take_ready(1)) == [1]
+    assert numbers(window.take_ready(1, server.now)) == [1]
 
     window.add(make_call(2, limits=FAST, parent="session-1"))
     server.now += 1
     server.serve(window, "one")
 
-    assert numbers(window.take_ready(1)) == [2]
+    assert numbers(window.take_ready(1, server.now)) == [2]
 
 
 def test_nothing_is_remembered_of_a_limit_that_is_not_used() -> None:
@@ -207,7 +222,7 @@ def test_nothing_is_remembered_of_a_limit_that_is_not_used() -> None:
         limits = Limits(RateRule(1000, str(number)), permit=PermitRule(1, str(number)))
         window.add(make_call(number, limits=limits))
         server.serve(window, "one")
-        window.take_ready(1)
+        window.take_ready(1, server.now)
         window.settle(number)
     server.now += 1
     server.serve(window, "one")
@@ -240,7 +255,7 @@ class LimitedMachine(RuleBasedStateMachine):
         window = self.windows[which]
         self.server.serve(window, str(which))
         if send:
-            for batch in window.take_ready(2):
+            for batch in window.take_ready(2, self.server.now):
                 assert not any(call.gate for call in batch.calls)
 
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.3, 1.0]))

@@ -46,3 +46,9 @@ def linger(gate: str) -> None:
     """Take a while, until *gate* is there."""
     if not os.path.exists(gate):
         time.sleep(0.05)
+
+
+def hold_noted(ledger: str, gate: str) -> None:
+    """Say in which process the call waits, and wait."""
+    calls.note(ledger, os.getpid())
+    calls.wait_for(gate)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from distexec.client.calls import REMEMBERED_CALLS, CallState, PendingCall, PermitRule, RateRule
 from distexec.scheduling.permits import PATIENCE, Permits
+from distexec.scheduling.priorities import Head, Turns
 from distexec.scheduling.rate_limits import HORIZON, MICROSECONDS, Grants
 
 #: Seconds before its last instant at which a gate asks for more: a trip takes some of them.
@@ -46,14 +47,15 @@ class PermitQuestion(NamedTuple):
 
 
 class Gate:
-    """Calls that wait for one limit, in their order."""
+    """Calls that wait for one limit, in their order: the more urgent ones first."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         #: Calls that passed, and are neither settled nor back.
         self.out = 0
-        #: As a line has it: a call that leaves from the middle keeps its place.
-        self._places: deque[PendingCall] = deque()
+        #: By priority. As in a line, a call that leaves from the middle keeps its place.
+        self._lanes: dict[int, deque[PendingCall]] = {}
+        self._turns = Turns()
         self._count = 0
         #: How many were submitted by calls of the same executor.
         self._nested = 0
@@ -62,12 +64,14 @@ class Gate:
         return self._count
 
     def __iter__(self) -> Iterator[PendingCall]:
-        return iter(dict.fromkeys(call for call in self._places if self._is_here(call)))
+        places = chain.from_iterable(self._lanes.values())
+        return iter(dict.fromkeys(call for call in places if call.gate is self))
 
     def add(self, call: PendingCall, *, again: bool) -> None:
         """Let *call* wait: behind the others, or before them if it was through once."""
         call.state, call.gate = CallState.LIMITED, self
-        (self._places.appendleft if again else self._places.append)(call)
+        lane = self._lanes.setdefault(call.place.priority, deque())
+        (lane.appendleft if again else lane.append)(call)
         self._count += 1
         self._nested += call.parent is not None
 
@@ -79,18 +83,27 @@ class Gate:
 
     def pop(self) -> PendingCall | None:
         """Let the next call through, if there is one."""
-        while self._places:
-            call = self._places.popleft()
-            if self._is_here(call):
-                self.leave(call)
-                self.out += 1
-                call.passed = (*call.passed, self)
-                return call
-        return None
+        firsts = [call for lane in self._lanes.values() if (call := self._first(lane)) is not None]
+        if not firsts:
+            return None
+        heads = [Head(call.place.priority, call.number) for call in firsts]
+        chosen, by_share = self._turns.choose(heads)
+        self._turns.note(heads, chosen, 1, by_share=by_share)
+        call = firsts[chosen]
+        self._lanes[call.place.priority].popleft()
+        self.leave(call)
+        self.out += 1
+        call.passed = (*call.passed, self)
+        return call
+
+    def _first(self, lane: deque[PendingCall]) -> PendingCall | None:
+        while lane and lane[0].gate is not self:
+            lane.popleft()
+        return lane[0] if lane else None
 
     def clear(self) -> None:
         """Let go of everything."""
-        self._places.clear()
+        self._lanes.clear()
         self._count = self._nested = self.out = 0
 
     @property
@@ -101,9 +114,6 @@ class Gate:
     def due(self, limit: int) -> float:
         """When to look again."""
         raise NotImplementedError
-
-    def _is_here(self, call: PendingCall) -> bool:
-        return call.gate is self
 
     def _room(self, limit: int) -> int:
         """How many calls should go through as soon as they may.
