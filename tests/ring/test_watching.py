@@ -4,6 +4,7 @@ import threading
 import time
 from typing import Any, cast
 
+from distexec.scheduling.run_times import RunTimes
 from distexec.scheduling.sharing import LEARNED_SECONDS
 from distexec.wire.records import CallFlag, Envelope, ExecutorSpec, Sharing
 from distexec.worker.hands import Running, Taken
@@ -24,9 +25,9 @@ def test_calls_are_watched_though_another_has_just_started() -> None:
     now = time.monotonic()
     old, new = running(now - 1), running(now)
 
-    assert runners.room_for([new, old], now) == 0
-    assert runners.room_for([new, old], now + LEARNED_SECONDS / 2) == 0
-    assert runners.room_for([new, old], now + 10) == 2
+    assert runners.room_for([new, old], RunTimes(), now) == 0
+    assert runners.room_for([new, old], RunTimes(), now + LEARNED_SECONDS / 2) == 0
+    assert runners.room_for([new, old], RunTimes(), now + 10) == 2
 
 
 class _Spec:

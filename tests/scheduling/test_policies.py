@@ -297,29 +297,43 @@ def test_nothing_is_known_before_the_first_call() -> None:
 @given(SECONDS, SECONDS)
 def test_a_process_pool_never_shares(elapsed: float, cpu: float) -> None:
     """Its functions may count on having the process for themselves."""
-    assert not sharing.is_waiting(Sharing.NEVER, elapsed, cpu)
+    for is_expected in (False, True):
+        assert not sharing.is_waiting(Sharing.NEVER, elapsed, cpu, is_expected=is_expected)
 
 
 @given(st.sampled_from([Sharing.LEARNED, Sharing.THREADS]), SECONDS, st.floats(0.1, 1.0))
 def test_a_call_that_computes_does_not_wait(how: Sharing, elapsed: float, share: float) -> None:
     """A second call beside it would make both slower."""
-    assert not sharing.is_waiting(how, elapsed, elapsed * share)
+    for is_expected in (False, True):
+        assert not sharing.is_waiting(how, elapsed, elapsed * share, is_expected=is_expected)
 
 
 @given(st.sampled_from([Sharing.LEARNED, Sharing.THREADS]), st.floats(0.02, 1e6))
 def test_a_call_that_sleeps_waits(how: Sharing, elapsed: float) -> None:
-    """After a moment; and where threads were asked for, after a shorter one."""
-    assert sharing.is_waiting(how, elapsed, 0.0)
-    assert sharing.is_waiting(Sharing.THREADS, sharing.THREADS_SECONDS, 0.0)
-    assert not sharing.is_waiting(Sharing.LEARNED, sharing.THREADS_SECONDS, 0.0)
+    """After a moment; and a shorter one where threads were asked for, or its like have waited."""
+    assert sharing.is_waiting(how, elapsed, 0.0, is_expected=False)
+    short = sharing.THREADS_SECONDS
+    assert sharing.is_waiting(Sharing.THREADS, short, 0.0, is_expected=False)
+    assert sharing.is_waiting(how, sharing.EXPECTED_SECONDS, 0.0, is_expected=True)
+    assert not sharing.is_waiting(Sharing.LEARNED, short, 0.0, is_expected=False)
 
 
-@given(st.integers(0, 2000), LIMITS)
-def test_threads_double_and_never_exceed_the_limit(running: int, limit: int) -> None:
-    """64 sleeping calls are there after six looks; a wrong guess costs few threads."""
-    added = sharing.runners_to_add(running, limit)
+def test_what_waited_is_expected_to_wait() -> None:
+    """And nothing else: neither what computed, nor what was too short to need a thread."""
+    assert sharing.usually_waits(RunTime(0.05, 0.0, 0.0001))
+    assert not sharing.usually_waits(RunTime(0.05, 0.0, 0.05))
+    assert not sharing.usually_waits(RunTime(0.001, 0.0, 0.0))
+    assert not sharing.usually_waits(None)
 
-    assert 0 <= added <= running
+
+@given(st.integers(0, 2000), LIMITS, st.booleans())
+def test_threads_grow_and_never_exceed_the_limit(
+    running: int, limit: int, are_expected: bool
+) -> None:
+    """64 sleeping calls are there after six looks, or three; a wrong guess costs few threads."""
+    added = sharing.runners_to_add(running, limit, are_expected=are_expected)
+
+    assert 0 <= added <= (3 if are_expected else 1) * running
     assert added == 0 or running + added <= limit
     assert added or running == 0 or running >= limit
 

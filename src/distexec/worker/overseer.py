@@ -71,7 +71,8 @@ class Overseer:
             unannounced = hands.unannounced()
             started = [each for each in unannounced if now - each.started_at > RETURN_AFTER_SECONDS]
             running = hands.running.values()
-            room = 0 if standing.has_ended else self._runners.room_for(running, now)
+            known = standing.run_times
+            room = 0 if standing.has_ended else self._runners.room_for(running, known, now)
             waiting, busy = len(hands.taken), len(running)
             expects = bool(standing.outbox or waiting or unannounced)
             quiet = QUIET_SECONDS if busy else None

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Collection
 
 from distexec.errors import DistexecError
-from distexec.scheduling.sharing import is_waiting, runners_to_add
+from distexec.scheduling.run_times import RunTimes
+from distexec.scheduling.sharing import is_waiting, runners_to_add, usually_waits
 from distexec.store.port import LeaseStore
 from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.worker.hands import Running
@@ -43,17 +44,28 @@ class Runners:
         """Whether the calling thread is the lease's own."""
         return threading.get_ident() == self._main
 
-    def room_for(self, running: Collection[Running], now: float) -> int:
-        """How many runners to add: some, if every *running* call only waits."""
+    def room_for(self, running: Collection[Running], known: RunTimes, now: float) -> int:
+        """How many runners to add: some, if every *running* call only waits.
+
+        Args:
+            known: What is known of their functions.
+        """
         sharing = self._spec.sharing
         if not running or sharing is Sharing.NEVER:
             return 0
         watched = [each.watch(now) for each in running]
-        if any(each.taken.runs_alone for each in running) or not all(
-            is_waiting(sharing, elapsed, computed) for elapsed, computed in watched
+        if any(each.taken.runs_alone for each in running):
+            return 0
+        are_expected = all(
+            usually_waits(known.get(each.taken.call.function_id)) for each in running
+        )
+        if not all(
+            is_waiting(sharing, elapsed, computed, is_expected=are_expected)
+            for elapsed, computed in watched
         ):
             return 0
-        return runners_to_add(len(running), self._spec.limit)
+        are_expected = are_expected or sharing is Sharing.THREADS
+        return runners_to_add(len(running), self._spec.limit, are_expected=are_expected)
 
     def add(self, room: int, *, taken: int, running: int) -> int:
         """Start up to *room* threads, as many as have something to do and may run.
