@@ -4,8 +4,8 @@ from distexec.scheduling.run_times import RunTime
 from distexec.wire.records import Sharing
 
 #: Seconds without using the processor after which a running call counts as waiting. Where the
-#: caller asked for threads the look is shorter: being wrong costs less. Where others of its function
-#: waited it is long enough to see that this one does not compute.
+#: caller asked for threads the look is shorter: being wrong costs less. Where others of its
+#: function waited it is long enough to see that this one does not compute.
 LEARNED_SECONDS = 0.02
 THREADS_SECONDS = 0.005
 EXPECTED_SECONDS = 0.001
