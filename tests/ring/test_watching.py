@@ -14,7 +14,8 @@ from distexec.worker.runners import Runners
 def running(started_at: float) -> Running:
     """A call of this thread, which does not compute while nobody looks."""
     call = Envelope(1, bytes(16), 1, CallFlag.NONE, b"")
-    return Running(Taken(1, call, started_at), started_at, threading.get_ident())
+    taken = Taken(1, call, started_at, runs_alone=False, is_short=False)
+    return Running(taken, started_at, threading.get_ident())
 
 
 def test_calls_are_watched_though_another_has_just_started() -> None:

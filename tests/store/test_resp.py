@@ -1,6 +1,7 @@
 """The protocol spoken by hand: whatever pieces the bytes come in, and what is no answer."""
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from distexec.store.resp import LEAST_READ, Wire
 def make_ends() -> Iterator[tuple[Wire, socket.socket]]:
     """A wire, and the server's end of it."""
     ours, theirs = socket.socketpair()
+    ours.settimeout(5.0)
     with ours, theirs:
         yield Wire(ours), theirs
 
@@ -44,6 +46,16 @@ class _InPieces:
 
     def settimeout(self, seconds: float) -> None:
         self._ours.settimeout(seconds)
+
+
+def test_silence_has_an_end(ends: tuple[Wire, socket.socket]) -> None:
+    """A server that hangs must not make its callers hang, neither reading nor writing."""
+    wire, _ = ends
+
+    with pytest.raises(TimeoutError):
+        wire.read(0.01)
+    with pytest.raises(TimeoutError):
+        wire.send([("SET", "key", bytes(10_000_000))])
 
 
 def test_what_is_longer_than_a_read_comes_whole(ends: tuple[Wire, socket.socket]) -> None:
@@ -97,3 +109,21 @@ def test_silence_and_a_closed_connection_end_the_wait(ends: tuple[Wire, socket.s
     server.close()
     with pytest.raises(redis_errors.ConnectionError):
         wire.read(5.0)
+
+
+def test_commands_larger_than_the_sockets_buffer_are_written_whole(
+    ends: tuple[Wire, socket.socket],
+) -> None:
+    """What the first write takes is not written again."""
+    wire, server = ends
+    value = bytes(range(256)) * 20_000
+    expected = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$%d\r\n%b\r\n" % (len(value), value)
+
+    sender = threading.Thread(target=wire.send, args=([("SET", "key", value)],))
+    sender.start()
+    received = b""
+    while len(received) < len(expected):
+        received += server.recv(1 << 20)
+    sender.join()
+
+    assert received == expected

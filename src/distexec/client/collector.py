@@ -121,6 +121,7 @@ class Collector:
         """Settle calls of one executor that returned: the way of nearly all calls, so in bulk.
 
         The futures come last. Who waits for one goes on at once, and needs the interpreter's lock.
+        Only what nobody waits for comes after them, while who waits is being woken.
 
         Args:
             buffers: What was split from the payload of the only reply.
@@ -128,8 +129,12 @@ class Collector:
         channel = self._session.channel(str(executor))
         if channel is None:
             return
-        ended = channel.window.complete(replies)
-        self._make_room(channel)
+        window = channel.window
+        ended = window.complete(replies)
+        makes_room = window.has_waiting
+        if makes_room:
+            window.learned.add_all(ended)
+            self._session.dispatch(channel, at_once=False)
         counters, now, settled = channel.counters, time.monotonic(), 0
         runs = [reply.run_seconds for _, reply in ended]
         waits = [
@@ -145,6 +150,8 @@ class Collector:
             else:
                 counters.failed += 1
             settled += settle(channel, call.future, result=result, error=error)
+        if not makes_room:
+            window.learned.add_all(ended)
         channel.settled(settled)
 
     def _make_room(self, channel: Channel) -> None:

@@ -312,14 +312,13 @@ class Window:
             return self._settle(number, failed)
 
     def complete(self, replies: Iterable[Reply]) -> list[tuple[PendingCall, Reply]]:
-        """Settle the calls that returned, each with its reply, and learn how long they ran."""
+        """Settle the calls that returned, each with its reply. Who calls this learns from them."""
         ended: list[tuple[PendingCall, Reply]] = []
         with self._lock:
             for reply in replies:
                 call = self._settle(reply.number)
                 if call is not None:
                     ended.append((call, reply))
-        self.learned.add_all(ended)
         return ended
 
     def _settle(self, number: int, failed: int = 0) -> PendingCall | None:

@@ -82,6 +82,8 @@ class Link:
         self._lock = threading.Lock()
         self._wire: Wire
         self._is_open = False
+        #: What was sent ahead, and its answers not read.
+        self._ahead: tuple[Command, ...] = ()
         #: How many times the connection was opened.
         self.opened = 0
 
@@ -122,6 +124,20 @@ class Link:
         finally:
             self._lock.release()
 
+    def send_ahead(self, *commands: Command) -> None:
+        """Send what `run` will be called with next, which then only reads the answers.
+
+        The server is asked while the caller has something else to do. Nothing is lost if that
+        fails, or if `run` is called with something else: then this connection is given up.
+        """
+        with self._lock:
+            if self._is_open and not self._ahead:
+                try:
+                    self._wire.send(commands)
+                    self._ahead = commands
+                except OSError:
+                    self._close()
+
     def call(self, *command: Any) -> Any:
         """Send one command and return its answer.
 
@@ -137,8 +153,7 @@ class Link:
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
-            self._connection.disconnect()
-            self._is_open = False
+            self._close()
 
     def _try_twice(self, commands: Sequence[Command], blocks: float) -> list[Any]:
         patience = blocks + self._patience
@@ -162,13 +177,17 @@ class Link:
 
     def _exchange(self, commands: Sequence[Command], patience: float) -> list[Any]:
         try:
+            if self._ahead and self._ahead != commands:
+                self._close()
             if not self._is_open:
                 self._connection.connect()
                 self._wire = Wire(self._connection._sock)
                 self._is_open = True
                 self.opened += 1
             wire = self._wire
-            wire.send(commands)
+            if not self._ahead:
+                wire.send(commands)
+            self._ahead = ()
             answers: list[Any] = []
             for _ in commands:
                 try:
@@ -199,6 +218,7 @@ class Link:
     def _close(self) -> None:
         self._connection.disconnect()
         self._is_open = False
+        self._ahead = ()
 
     def _load(self, digests: Sequence[str]) -> None:
         texts = [each.text for each in map(script, _names()) if each.digest in digests]

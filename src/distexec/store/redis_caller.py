@@ -54,6 +54,8 @@ class RedisCallerStore:
         self._listener = Link(endpoint, settings)
         #: Bytes of replies that were read and are still on the server.
         self._untrimmed = 0
+        #: Whether the server was asked for the next replies already.
+        self._is_ahead = False
         #: Id of the last reply that was read, and of the last one whose reader came back for more.
         self._last_reply = self._processed = b"0-0"
         #: Beats so far, and the last one that the server acknowledged. One that knows of fewer has
@@ -167,30 +169,41 @@ class RedisCallerStore:
         return [int(number) for number in self._link.call(*command)]
 
     def collect(self, timeout: float) -> list[Frame]:
-        stream = keys.replies(self._session)
         self._processed = self._last_reply
-        commands: list[Command] = [
-            (
-                *("XREAD", "COUNT", MOST_REPLIES, "BLOCK", max(1, round(timeout * 1000))),
-                *("STREAMS", stream, self._last_reply),
-            )
-        ]
-        if self._untrimmed > TRIM_BYTES:
-            # Its answer comes before there is something to read, and wakes this thread for nothing.
-            commands.insert(0, ("XTRIM", stream, "MINID", _next_id(self._last_reply)))
-            self._untrimmed = 0
-        *_, answer = self._listener.run(*commands, blocks=timeout)
-        if isinstance(answer, ServerError):
-            raise answer
-        if not answer:
+        was_ahead, self._is_ahead = self._is_ahead, False
+        entries = self._read_replies(timeout)
+        if was_ahead and not entries:
+            # That was the answer of some time ago.
+            entries = self._read_replies(timeout)
+        if not entries:
             # A quiet time: leave nothing behind.
             self._untrimmed = TRIM_BYTES + 1 if self._untrimmed else 0
             return []
-        entries = answer[0][1]
         self._last_reply = entries[-1][0]
         frames = [fields[1] for _, fields in entries if fields[1]]
         self._untrimmed += sum(map(len, frames)) + ENTRY_BYTES * len(entries)
+        # The server listens for more while these are looked at, and who waits for them wakes up.
+        self._listener.send_ahead(*self._look(timeout))
+        self._is_ahead = True
         return frames
+
+    def _read_replies(self, timeout: float) -> list[tuple[bytes, list[bytes]]]:
+        *trimmed, answer = self._listener.run(*self._look(timeout), blocks=timeout)
+        if trimmed:
+            self._untrimmed = 0
+        if isinstance(answer, ServerError):
+            raise answer
+        return answer[0][1] if answer else []
+
+    def _look(self, timeout: float) -> list[Command]:
+        """Read on; and remove what was read, once it is much."""
+        stream, wait = keys.replies(self._session), max(1, round(timeout * 1000))
+        last = self._last_reply
+        read = ("XREAD", "COUNT", MOST_REPLIES, "BLOCK", wait, "STREAMS", stream, last)
+        if self._untrimmed <= TRIM_BYTES:
+            return [read]
+        # Its answer comes before there is something to read, and wakes this thread for nothing.
+        return [("XTRIM", stream, "MINID", _next_id(last)), read]
 
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         self._link.call("SET", keys.spec(ref), frame, "PX", self._key_expiry)

@@ -4,7 +4,9 @@ redis-py takes 30 us to send a command and read its answer, this 8 us; a call ma
 Measured with a PING over a Unix socket, beside the 20 us that the server and the kernel need.
 """
 
+import os
 import socket
+import ssl
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,6 +39,10 @@ class Wire:
         self._socket = connection
         self._data, self._at = b"", 0
         self._timeout = connection.gettimeout()
+        #: Whether bytes may be written without asking first whether there is room, as Python does:
+        #: it gives the interpreter away for that, to threads that do not hurry to give it back.
+        is_plain = os.name == "posix" and not isinstance(connection, ssl.SSLSocket)
+        self._writes_at_once = is_plain and self._timeout is not None
 
     def send(self, commands: Iterable[Sequence[Any]]) -> None:
         """Send *commands* in one piece.
@@ -53,7 +59,16 @@ class Wire:
                 elif not isinstance(part, bytes):
                     part = str(part).encode()
                 parts += (b"$%d\r\n" % len(part), part, b"\r\n")
-        self._socket.sendall(b"".join(parts))
+        data = b"".join(parts)
+        if self._writes_at_once:
+            try:
+                written = os.write(self._socket.fileno(), data)
+            except BlockingIOError:
+                written = 0
+            if written == len(data):
+                return
+            data = data[written:]
+        self._socket.sendall(data)
 
     def read(self, timeout: float) -> Any:
         """Return one answer: bytes, an integer, ``None``, or a list of these.
@@ -75,31 +90,26 @@ class Wire:
             raise redis_errors.InvalidResponse(f"protocol error: {error}") from None
 
     def _read(self) -> Any:
-        line = self._line()
-        kind = line[:1]
+        while (end := self._data.find(b"\r\n", self._at)) < 0:
+            self._fill(1)
+        kind, line = self._data[self._at : self._at + 1], self._data[self._at + 1 : end]
+        self._at = end + 2
         if kind == b"$":
-            size = int(line[1:])
+            size = int(line)
             return None if size < 0 else self._bulk(size)
         if kind == b"*":
-            count = int(line[1:])
+            count = int(line)
             try:
                 return None if count < 0 else [self._read() for _ in range(count)]
             except redis_errors.ResponseError as error:  # No command of ours is answered so.
                 raise redis_errors.InvalidResponse(f"an error inside an answer: {error}") from None
         if kind == b":":
-            return int(line[1:])
+            return int(line)
         if kind == b"+":
-            return line[1:]
+            return line
         if kind == b"-":
-            raise _error(line[1:].decode(errors="replace"))
-        raise redis_errors.InvalidResponse(f"protocol error: {line[:80]!r}")
-
-    def _line(self) -> bytes:
-        while (end := self._data.find(b"\r\n", self._at)) < 0:
-            self._fill(1)
-        line = self._data[self._at : end]
-        self._at = end + 2
-        return line
+            raise _error(line.decode(errors="replace"))
+        raise redis_errors.InvalidResponse(f"protocol error: {kind + line[:80]!r}")
 
     def _bulk(self, size: int) -> bytes:
         missing = self._at + size + 2 - len(self._data)

@@ -30,16 +30,10 @@ class Taken:
     entry: int
     call: Envelope
     taken_at: float
-
-    @property
-    def runs_alone(self) -> bool:
-        """Whether no other call may run in this process meanwhile."""
-        return bool(self.call.flags & RUNS_ALONE)
-
-    @property
-    def is_short(self) -> bool:
-        """Whether its caller knows the call to be short, and wants nothing else."""
-        return self.call.flags == CallFlag.SHORT and not self.call.timeout
+    #: Whether no other call may run in this process meanwhile.
+    runs_alone: bool
+    #: Whether its caller knows the call to be short, and wants nothing else.
+    is_short: bool
 
 
 @dataclass(slots=True)
@@ -56,11 +50,6 @@ class Running:
     announced: bool = False
     #: Of its time, if it has one, from when on its caller knows that it runs.
     limit: TimeLimit | None = None
-
-    @classmethod
-    def start(cls, taken: Taken) -> "Running":
-        """Begin to run *taken* on the calling thread."""
-        return cls(taken, time.monotonic(), threading.get_ident())
 
     def watch(self, now: float) -> tuple[float, float]:
         """Seconds since it started, and how many of these its thread computed.
@@ -86,7 +75,10 @@ class Hands:
 
     def take(self, entry: int, calls: Iterable[Envelope], now: float) -> None:
         """Hold the *calls* of a stream entry, in their order."""
-        self.taken.extend(Taken(entry, call, now) for call in calls)
+        for call in calls:
+            flags = call.flags
+            is_short = flags == CallFlag.SHORT and not call.timeout
+            self.taken.append(Taken(entry, call, now, bool(flags & RUNS_ALONE), is_short))
 
     def start(self, is_main: bool) -> Running | None:
         """Claim the next call for this thread, if it may run on it and beside the others.
@@ -97,12 +89,12 @@ class Hands:
         runs_alone = self.taken[0].runs_alone
         if runs_alone and (self.running or not is_main):
             return None
-        if any(each.taken.runs_alone for each in self.running.values()):
+        if self.running and any(each.taken.runs_alone for each in self.running.values()):
             return None
         if runs_alone:
             self._patience = RETURN_AFTER_SECONDS
-        running = Running.start(self.taken.popleft())
-        self.running[threading.get_ident()] = running
+        thread = threading.get_ident()
+        running = self.running[thread] = Running(self.taken.popleft(), time.monotonic(), thread)
         return running
 
     def start_next_short(self, running: Running, now: float) -> bool:
@@ -125,7 +117,8 @@ class Hands:
         """Whether a call runs alone, or is the next to: nothing else would be started."""
         if self.taken and self.taken[0].runs_alone:
             return True
-        return any(each.taken.runs_alone for each in self.running.values())
+        running = self.running
+        return bool(running) and any(each.taken.runs_alone for each in running.values())
 
     def let_go(self) -> list[Taken]:
         """Give up the calls that did not start."""

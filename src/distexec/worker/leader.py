@@ -60,16 +60,16 @@ class Leader:
                 with standing.changed:
                     standing.changed.wait(pause)
                 return
-            with standing.changed:
+            with standing.lock:
                 hands = standing.hands
                 is_idle = not hands.running and not hands.taken
                 free = len(self._runners) - len(hands.running)
                 idle_seconds = time.monotonic() - standing.idle_since
-            wait = FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
             count = self._reader.entries_to_take(standing.run_times.overall, free)
             held = standing.outbox.exchange(count)
             standing.learn()
             if held is not None and not held:
+                wait = FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
                 held = self._store.take(count, wait)
             standing.contact.heard()
             if held is None:
@@ -83,11 +83,13 @@ class Leader:
         except Exception as error:
             standing.fail(error)
         finally:
-            with standing.changed:
+            with standing.lock:
                 self.is_leading = False
                 standing.take(entries)
-                self.tell_taking(self._reader.takes_many)
-                standing.changed.notify_all()
+                if self._reader.takes_many is not self._takes_many:
+                    self.tell_taking(self._reader.takes_many)
+                if len(self._runners) > 1:
+                    standing.changed.notify_all()
 
     def tell_taking(self, many: bool) -> None:
         """Let the caller know, before the next reply, how many entries are taken at a time."""

@@ -211,8 +211,9 @@ class Lease:
                     standing.idle_since = now
                     standing.ended_calls += learned
                     leads = self._lead_next()
-                    self._changed.notify_all()
-            if outbox.is_due(now):
+                    if not leads:
+                        self._changed.notify_all()
+            if goes_on and outbox.is_due(now):
                 standing.send()
                 # The trip is not the next call's time: it would look as if it waited.
                 running.started_at = time.monotonic()
@@ -246,10 +247,10 @@ class Lease:
 
     def _next(self) -> Running | None:
         """Return the next call to run on this thread; ``None`` when this runner is done."""
-        standing, leader, hands = self._standing, self._leader, self._hands
+        standing, hands = self._standing, self._hands
         is_main, idle_since = self._runners.is_main(), time.monotonic()
         while True:
-            with self._changed:
+            with self._lock:
                 running = self._start(is_main)
                 if running is None:
                     if standing.has_ended and not hands.taken:
@@ -257,24 +258,21 @@ class Lease:
                     if not is_main and self._should_retire(idle_since):
                         self._runners.retire()
                         break
-                    if not (is_main and self._main_leads):
-                        if standing.has_ended or leader.is_leading or self._may_not_lead(is_main):
-                            self._main_waits = is_main
-                            self._changed.wait(LOOK_SECONDS)
-                            if is_main:
-                                self._main_waits = False
-                            continue
-                        leader.is_leading = True
-                    self._main_leads = False
+                    if not self._become_leader(is_main):
+                        self._main_waits = is_main
+                        self._changed.wait(LOOK_SECONDS)
+                        if is_main:
+                            self._main_waits = False
+                        continue
             if running is not None:
                 if standing.must_announce(running):
                     standing.announce([running])
                 if not standing.is_void and not self._outbox.is_void:
                     return running
-                with self._changed:
+                with self._lock:
                     hands.finish()  # Somebody else runs it.
                 continue
-            leader.lead(is_main)
+            self._leader.lead(is_main)
         self._runners.narrow()
         return None
 
@@ -294,9 +292,17 @@ class Lease:
             self._keeper.wake()
         return running
 
-    def _may_not_lead(self, is_main: bool) -> bool:
-        """Whether what this thread read would not be started, or by the wrong thread."""
-        return self._hands.are_reserved or (self._main_waits and not is_main)
+    def _become_leader(self, is_main: bool) -> bool:
+        """Lead, unless what this thread read would not be started, or by the wrong thread."""
+        if is_main and self._main_leads:
+            self._main_leads = False
+            return True
+        if self._standing.has_ended or self._leader.is_leading or self._hands.are_reserved:
+            return False
+        if self._main_waits and not is_main:
+            return False
+        self._leader.is_leading = True
+        return True
 
     def _lead_next(self) -> bool:
         """Lead, if this thread is the one to: what it has to tell leaves with its next look."""
