@@ -249,6 +249,18 @@ def test_ping_tells_server_and_nodes(home: Path, cluster: LocalCluster) -> None:
     assert done.returncode == 0
 
 
+def test_ping_can_ask_for_one_node(home: Path, cluster: LocalCluster) -> None:
+    """A container's health check is about its own node, whatever the others do."""
+    here = distexec("ping", cluster.node, "--cluster", cluster.url)
+    gone = distexec("ping", "gone@there", "--cluster", cluster.url)
+
+    assert here.returncode == 0
+    assert (gone.returncode, gone.stderr) == (
+        1,
+        "distexec: node 'gone@there' does not answer\n",
+    )
+
+
 def test_ping_takes_the_cluster_from_the_environment(
     home: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

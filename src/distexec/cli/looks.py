@@ -14,18 +14,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("node", required=False)
 @cluster_option
-def ping(cluster: str | None) -> int:
-    """Say which server and which nodes answer; exit with 1 if no node does."""
+def ping(node: str | None, cluster: str | None) -> int:
+    """Say which server and which nodes answer; exit with 1 if no node does, or NODE does not."""
     from distexec.monitor.observer import Observer
 
     with Observer(named(cluster)) as observer:
         report = observer.look()
     click.echo(report.server)
-    for node in report.nodes:
-        click.echo(f"{node.name}: {_about(node)}; last heard of {node.age:.1f} s ago")
+    for each in report.nodes:
+        click.echo(f"{each.name}: {_about(each)}; last heard of {each.age:.1f} s ago")
     if not report.nodes:
         return complain("no node answers: start one with `distexec worker`", 1)
+    if node is not None and node not in [each.name for each in report.nodes]:
+        return complain(f"node {node!r} does not answer", 1)
     return 0
 
 
