@@ -331,4 +331,4 @@ def test_statistics_of_waits() -> None:
     window.add(call)
     server.serve(window, "one")
 
-    assert window.limit_waits() == (1, [5.0])
+    assert (window.limit_waits.total, window.last_limit_waits()) == (1, [5.0])

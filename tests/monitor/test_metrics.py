@@ -67,8 +67,9 @@ def test_calls_are_counted_by_outcome_when_their_callers_are_gone(
     """A program that lives for a second must not be missed by who looks twice a minute."""
     before = eventually(lambda: scrape(page))
     with distexec.DistributedExecutor(2, cluster=cluster, threads=False) as executor:
+        limited = executor.options(rate_limit="1000/s")
         for number in range(20):
-            executor.submit(abs, number).result(30)
+            limited.submit(abs, number).result(30)
         for number in range(3):
             with pytest.raises(ValueError, match=str(number)):
                 executor.submit(refuse, number).result(30)
@@ -84,6 +85,7 @@ def test_calls_are_counted_by_outcome_when_their_callers_are_gone(
         assert grown["distexec_calls_total{outcome=cancelled}"] == 1
         assert grown["distexec_call_duration_seconds_count{}"] == 23
         assert grown["distexec_call_wait_seconds_count{}"] == 23
+        assert grown["distexec_limit_wait_seconds_count{}"] == 20
         return now
 
     figures = eventually(has_grown, 20)

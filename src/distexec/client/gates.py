@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from distexec.client.calls import REMEMBERED_CALLS, CallState, PendingCall, PermitRule, RateRule
+from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.permits import PATIENCE, Permits
 from distexec.scheduling.priorities import Head, Turns
 from distexec.scheduling.rate_limits import HORIZON, MICROSECONDS, Grants
@@ -220,8 +221,8 @@ class Gates:
         self._rates: dict[RateRule, RateGate] = {}
         #: By key: what an executor says of it is one thing, whatever its views say.
         self._permits: dict[str | None, PermitGate] = {}
-        #: Calls that went through, and how long the last ones took for that.
-        self.passed = 0
+        #: Seconds from submit to the last gate, of all calls that passed it and of the last ones.
+        self.waits = Histogram()
         self.wait_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
 
     def __bool__(self) -> bool:
@@ -248,8 +249,9 @@ class Gates:
         """Let a call that went through a gate wait at its next one; False if that was the last."""
         if self._next_gate(call, again=False):
             return True
-        self.passed += 1
-        self.wait_seconds.append(now - call.submitted_at)
+        waited = now - call.submitted_at
+        self.waits.add(waited)
+        self.wait_seconds.append(waited)
         return False
 
     def _next_gate(self, call: PendingCall, *, again: bool) -> bool:

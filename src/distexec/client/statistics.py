@@ -61,8 +61,7 @@ def statistics_of(channel: Channel | None) -> Statistics:
         return Statistics()
     counts, counters = channel.window.counts(), channel.counters
     # Copied at one stroke: the collector adds to them.
-    limit_waits, limit_seconds = channel.window.limit_waits()
-    limit_seconds.sort()
+    limit_seconds = sorted(channel.window.last_limit_waits())
     waits, runs = sorted(counters.wait_seconds.copy()), sorted(counters.run_seconds.copy())
     return Statistics(
         waiting=counts.waiting,
@@ -78,7 +77,7 @@ def statistics_of(channel: Channel | None) -> Statistics:
         bytes_sent=counters.bytes_sent,
         bytes_saved=counters.bytes_saved,
         limited=channel.window.limited,
-        limit_waits=limit_waits,
+        limit_waits=channel.window.limit_waits.total,
         limit_wait_p50=_quantile(limit_seconds, 0.5),
         limit_wait_p95=_quantile(limit_seconds, 0.95),
         throttled=channel.session.pressure.reasons,

@@ -16,6 +16,9 @@ COUNTED: Final = ("done", "failed", "cancelled", "retried", "lost")
 #: Times between submit and start.
 WAITS: Final = "wait"
 
+#: Times between submit and the moment when a rate or concurrency limit let a call go.
+LIMIT_WAITS: Final = "limit_wait"
+
 #: Milliseconds in which a session slowed its executors down.
 THROTTLED: Final = "throttled"
 
@@ -56,5 +59,6 @@ class Totals:
         counters = channel.counters
         counts = Counter({name: getattr(counters, name) for name in COUNTED})
         counts.update(to_counts(WAITS, counters.waits.words))
+        counts.update(to_counts(LIMIT_WAITS, channel.window.limit_waits.words))
         self._sender.add(counts - self._taken.get(channel, Counter()))
         self._taken[channel] = counts

@@ -18,6 +18,7 @@ from distexec.client.line import APART, Resting
 from distexec.client.lines import Judge, Lines, Turn
 from distexec.client.tally import Tally
 from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
+from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.permits import Permits
 from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective, Priority, effective
@@ -96,9 +97,14 @@ class Window:
         """How many calls wait for a limit."""
         return len(self._gates)
 
-    def limit_waits(self) -> tuple[int, list[float]]:
-        """How many calls a limit let go so far, and how many seconds the last ones waited."""
-        return self._gates.passed, list(self._gates.wait_seconds)
+    @property
+    def limit_waits(self) -> Histogram:
+        """Seconds from submit until a limit let go, of all calls that have one."""
+        return self._gates.waits
+
+    def last_limit_waits(self) -> list[float]:
+        """The same of the last ones."""
+        return list(self._gates.wait_seconds.copy())
 
     @property
     def resting(self) -> int:

@@ -115,6 +115,8 @@ def _counts(totals: Mapping[str, int]) -> Iterator[Metric]:
     yield CounterMetricFamily("distexec_throttled_seconds", text, throttled)
     yield _histogram("distexec_call_duration_seconds", "Time in the function", "run", totals)
     yield _histogram("distexec_call_wait_seconds", "Time from submit to start", "wait", totals)
+    text = "Time from submit until a rate or concurrency limit let a call go"
+    yield _histogram("distexec_limit_wait_seconds", text, "limit_wait", totals)
 
 
 def _histogram(name: str, text: str, total: str, totals: Mapping[str, int]) -> Metric:
