@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         wait,
     )
 
+    from distexec.client.explaining import Explanation
     from distexec.client.futures import Future
     from distexec.client.handle import Handle
     from distexec.client.statistics import Statistics
@@ -72,6 +73,7 @@ _HOMES = {
     "dead_letters": "distexec.executor.letters",
     "ThreadPoolExecutor": "distexec.executor",
     "ProcessPoolExecutor": "distexec.executor",
+    "Explanation": "distexec.client.explaining",
     "Future": "distexec.client.futures",
     "Handle": "distexec.client.handle",
     "Statistics": "distexec.client.statistics",
@@ -133,6 +135,7 @@ __all__ = [
     "DistributedExecutor",
     "DeadLetter",
     "ExecutorView",
+    "Explanation",
     "FrameRejected",
     "Handle",
     "InitializerFailed",

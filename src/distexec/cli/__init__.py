@@ -12,6 +12,7 @@ import click
 
 from distexec.cli import keys, letters, looks, nodes, orders
 from distexec.cli.common import complain
+from distexec.cli.explain import explain
 from distexec.errors import DistexecError
 from distexec.version import __version__
 
@@ -51,7 +52,7 @@ def migrate(arguments: tuple[str, ...]) -> int:
 
 for _command in (
     *(nodes.worker, nodes.local, orders.drain, orders.purge),
-    *(looks.ping, looks.status, looks.top, looks.metrics, looks.config),
+    *(explain, looks.ping, looks.status, looks.top, looks.metrics, looks.config),
     *(keys.keygen, keys.acl, letters.dead),
 ):
     _commands.add_command(_command)

@@ -100,6 +100,15 @@ class Place(NamedTuple):
     priority: int = Priority.MEDIUM.value
 
 
+class Went(NamedTuple):
+    """Where a call went, and what decided: see `PendingCall`."""
+
+    queue: str
+    place: Place
+    effective: Effective | None = None
+    estimates: tuple[Estimate, ...] = ()
+
+
 class PendingCall:
     """A call that is not settled. Guarded by its window's lock."""
 
@@ -197,6 +206,12 @@ class PendingCall:
         self.stories = (*self.stories, story)
         self.attempt += 1
         self.future.attempts, self.future.history = self.attempt, self.stories
+
+    def went(self) -> Went | Place:
+        """What a settled call's future remembers: just its place, if nothing was to be decided."""
+        if self.effective is None and not self.estimates:
+            return self.place
+        return Went(self.queue, self.place, self.effective, self.estimates)
 
     def drop_payload(self) -> None:
         """Let go of the arguments: the call is settled, or will never run."""

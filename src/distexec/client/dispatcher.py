@@ -183,6 +183,8 @@ class Dispatcher:
             channel.counters.bytes_sent += len(frame)
         functions = self._new_functions(channel, batches)
         values = [value for batch in batches for call in batch.calls for value in call.values]
+        if values:
+            self._session.placing.note_fetched(queue, values)
         channel.outgoing.append(Outgoing(queue, entries, functions, values))
 
     def _new_functions(

@@ -15,7 +15,7 @@ from concurrent.futures._base import (
 )
 from typing import Any, Generic, Protocol, TypeVar
 
-from distexec.client.calls import PendingCall
+from distexec.client.calls import PendingCall, Place, Went
 from distexec.errors import CallKilled
 from distexec.worker.progress import Progress
 
@@ -76,6 +76,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     """
 
     _call: PendingCall | None = None
+    #: Where the call went, once it is settled.
+    _went: Went | Place | None = None
     _revoker: Revoker | None = None
     _pid: int = 0
     #: Whether callbacks are left to whoever settles.
@@ -201,6 +203,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _detach(self) -> None:
         """Let go of the call's payload."""
+        if self._call is not None:
+            self._went = self._call.went()
         self._call = self._revoker = None
 
     def _settle(self, *, result: T | None = None, error: BaseException | None = None) -> bool:

@@ -1,15 +1,20 @@
 """What operators tell a session: they write it to the stream of its replies."""
 
 import json
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from distexec.errors import FrameRejected
+from distexec.client.channel import NUMBER_BITS
+from distexec.client.explaining import explain
+from distexec.errors import ClusterError, FrameRejected
 from distexec.wire import places
 from distexec.wire.seal import Direction
 
 if TYPE_CHECKING:
     from distexec.client.session import Session
+
+logger = logging.getLogger(__name__)
 
 #: A notice that took longer than this on its way is somebody's recording of it.
 STALE_SECONDS: Final = 60.0
@@ -21,7 +26,7 @@ class Notices:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._purged: list[str] = []
+        self._orders: list[dict[str, Any]] = []
         #: Notices that were heard, and when they were given.
         self._heard: dict[bytes, float] = {}
 
@@ -44,15 +49,34 @@ class Notices:
         if body in self._heard:
             raise FrameRejected("replay: the notice was heard before")
         self._heard[body] = at
-        if notice.get("do") == "purge":
-            with self._lock:
-                self._purged.append(str(notice["queue"]))
-            session.dispatcher.notify()
+        with self._lock:
+            self._orders.append(notice)
+        session.dispatcher.notify()
 
     def obey(self) -> None:
         """Do what was told."""
         with self._lock:
-            purged, self._purged = self._purged, []
-        for queue in purged:
-            for channel in self._session.channels():
-                channel.cancel_waiting_for(queue)
+            orders, self._orders = self._orders, []
+        for order in orders:
+            match order:
+                case {"do": "purge", "queue": str(queue)}:
+                    for channel in self._session.channels():
+                        channel.cancel_waiting_for(queue)
+                case {"do": "explain", "call": int(number), "answer": str(name)}:
+                    self._explain(number, name)
+                case _:
+                    logger.warning("A notice that this version does not know: %r", order.get("do"))
+
+    def _explain(self, number: int, name: str) -> None:
+        """Tell who asks where a call is, and why; nothing if it has ended."""
+        session = self._session
+        channel = session.channel(str(number >> NUMBER_BITS))
+        call = None if channel is None else channel.window.find(number)
+        if channel is None or call is None:
+            return
+        try:
+            text = str(explain(channel, call.future))
+            frame = session.seal.seal(Direction.CONTROL, places.answer(name), text.encode())
+            session.store.answer(name, frame)
+        except (ClusterError, ValueError) as error:  # Or it ended just now.
+            logger.debug("Nothing is told of call %d: %s", number, error)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from distexec.client.calls import PendingCall
+from distexec.client.depot import StoredValue
 from distexec.client.nodes import Node
 from distexec.errors import ClusterError
 from distexec.scheduling.placement import (
@@ -110,12 +111,15 @@ class Placing:
             for queue in call.place.queues
         ]
         chosen = choose(estimates, self._chance)
-        fetched = self._fetched.setdefault(chosen.queue, {})
-        for value in call.values:
-            fetched[value.ref.name] = None
-            if len(fetched) > MOST_FETCHED:
-                del fetched[next(iter(fetched))]
         return (chosen, *(each for each in estimates if each is not chosen))
+
+    def note_fetched(self, queue: str, values: Iterable[StoredValue]) -> None:
+        """Note that nodes of *queue* fetch *values*: calls that use them are welcome there."""
+        if queue in self._states:
+            fetched = self._fetched.setdefault(queue, {})
+            fetched.update(dict.fromkeys(value.ref.name for value in values))
+            while len(fetched) > MOST_FETCHED:
+                del fetched[next(iter(fetched))]
 
     def _estimate(
         self, queue: str, call: PendingCall, run_time: RunTime | None, cpu_share: float

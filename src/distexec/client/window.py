@@ -214,6 +214,14 @@ class Window:
             call.estimates = self._choose(call, run_times, self.learned.cpu_share or 1.0)
             call.queue = call.estimates[0].queue
 
+    def judge(
+        self, call: PendingCall, leases: int, now: float
+    ) -> tuple[tuple[Estimate, ...], Effective]:
+        """What a call that waits here may expect of its queues, and how urgent it is by now."""
+        with self._lock:
+            self._find_queue(call)
+            return call.estimates, self._judge(leases, now)(call)
+
     def movable(self, is_stuck: Callable[[str, tuple[str, ...]], bool]) -> list[Entry]:
         """The entries that nobody may have taken, of calls that have a choice and are stuck."""
         with self._lock:
@@ -304,6 +312,12 @@ class Window:
     def is_awaited(self, number: int) -> bool:
         """Whether the call was sent, and its reply is welcome."""
         return number in self._flight.calls or number in self._again
+
+    def find(self, number: int) -> PendingCall | None:
+        """The call with that number, if it is not settled."""
+        with self._lock:
+            here = (call for call in [*self._lines, *self._resting] if call.number == number)
+            return self._flight.calls.get(number) or next(here, None)
 
     def settle(self, number: int, failed: int = 0) -> PendingCall | None:
         """Remove a call whose last reply came; ``None`` if it is settled (by an earlier reply).

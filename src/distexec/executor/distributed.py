@@ -12,6 +12,7 @@ from distexec.client.calls import Place
 from distexec.client.channel import CallOptions, Channel
 from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
+from distexec.client.explaining import Explanation, explain
 from distexec.client.futures import Future, checked_timeout
 from distexec.client.handle import Handle
 from distexec.client.registry import check_running, open_channel
@@ -264,6 +265,20 @@ class DistributedExecutor(Viewable):
     def statistics(self) -> Statistics:
         """Counts and times of this executor's calls, as a frozen record."""
         return statistics_of(self._channel)
+
+    def explain(self, future: Future[Any]) -> Explanation:
+        """Say where the call of *future* went, or would go now, and which figures decided.
+
+        Print it, or look at its fields. `distexec explain ID` tells the same from elsewhere.
+
+        Raises:
+            TypeError: *future* is not one of this executor's.
+            ValueError: Its call could not be sent: there is nothing to explain.
+        """
+        channel = self._channel
+        if not isinstance(future, Future) or channel is None:
+            raise TypeError(f"explain takes a future of this executor, not {future!r}")
+        return explain(channel, future)
 
     @property
     def _broken(self) -> BaseException | bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from distexec.client.calls import NO_LIMITS, Place
 from distexec.client.channel import CallOptions
+from distexec.client.explaining import Explanation
 from distexec.client.futures import Future
 from distexec.client.groups import Group
 from distexec.client.handle import Handle
@@ -160,6 +161,10 @@ class ExecutorView(Viewable):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut the executor down, for all its views."""
         self._executor.shutdown(wait, cancel_futures=cancel_futures)
+
+    def explain(self, future: Future[Any]) -> Explanation:
+        """As `DistributedExecutor.explain`."""
+        return self._executor.explain(future)
 
     def statistics(self) -> Statistics:
         """The executor's statistics."""

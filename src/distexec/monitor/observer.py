@@ -1,6 +1,8 @@
 """Reads a cluster's records from its server, and orders nodes about."""
 
 import json
+import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -12,6 +14,10 @@ from distexec.store.port import ExecutorRef
 from distexec.store.redis_monitor import RedisMonitorStore
 from distexec.wire import places, secret
 from distexec.wire.seal import Direction, Seal
+
+#: Seconds that a caller has for an answer, and between two looks for it.
+ANSWER_SECONDS = 3.0
+LOOK_SECONDS = 0.05
 
 
 class Observer:
@@ -27,8 +33,8 @@ class Observer:
     def __init__(self, url: str, settings: Settings | None = None) -> None:
         settings = settings or Settings.from_environment()
         self._endpoint = Endpoint.parse(url)
-        secrets = secret.load(beside=self._endpoint.folder)
-        self._seal = Seal(*secrets) if secrets else None
+        known = secret.load(beside=self._endpoint.folder)
+        self._seal = Seal(*known) if known else None
         self._looks = RedisMonitorStore(self._endpoint, settings)
 
     def look(self) -> ClusterReport:
@@ -93,6 +99,26 @@ class Observer:
         for session in sessions:
             frame = self._sign(places.notice(session), {"do": "purge", "queue": queue})
             self._looks.notify(session, frame)
+
+    def explain(self, session: str, call: int) -> str | None:
+        """Ask a caller where one of its calls went, and why; ``None`` if it does not tell.
+
+        Raises:
+            SecretError: There is no secret to sign the question with.
+        """
+        name = secrets.token_hex(8)
+        order = {"do": "explain", "call": call, "answer": name}
+        if not self._looks.notify(session, self._sign(places.notice(session), order)):
+            return None
+        assert self._seal is not None  # Or else there was nothing to sign with.
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            frame = self._looks.answer(session, name)
+            if frame is not None:
+                text = self._seal.open(Direction.CONTROL, places.answer(name), frame)
+                return bytes(text).decode()
+            time.sleep(LOOK_SECONDS)
+        return None
 
     def _sign(self, place: bytes, order: Mapping[str, object]) -> bytes:
         if self._seal is None:

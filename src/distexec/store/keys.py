@@ -8,6 +8,7 @@ key                                  type    content; lifetime
 ``dx:{SESSION}:replies``             stream  sealed replies, ids by the server; trimmed when read
 ``dx:{SESSION}:blob:NAME``           hash    a large value or result: chunk's number: sealed chunk;
                                              a result ``key_expiry_seconds``
+``dx:{SESSION}:answer:NAME``         string  sealed, what an operator asked of the caller; a minute
 ``dx:{SESSION}:EXECUTOR:spec``       string  sealed `ExecutorSpec`
 ``dx:{SESSION}:EXECUTOR:functions``  hash    function's digest: its sealed pickle
 ``dx:{SESSION}:EXECUTOR:leases``     hash    lease: ``threads|pid|admitted|queue|node``
@@ -80,6 +81,11 @@ def replies(name: str) -> str:
 def blob(name: str, blob_name: bytes) -> str:
     """A large value or result of the session."""
     return f"dx:{{{name}}}:blob:{blob_name.hex()}"
+
+
+def answer(name: str, answer_name: str) -> str:
+    """What the session tells who asked."""
+    return f"dx:{{{name}}}:answer:{answer_name}"
 
 
 def spec(ref: ExecutorRef) -> str:

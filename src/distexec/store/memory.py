@@ -265,6 +265,9 @@ class MemoryCallerStore:
         """This process's memory has no limit that a server would keep to."""
         return 0.0
 
+    def answer(self, name: str, frame: Frame) -> None:
+        """Operators of one process ask its executors themselves."""
+
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         with self._server.changed:
             return list(self._server.demands.get(queue, {}).items())

@@ -308,6 +308,10 @@ class CallerStore(Protocol):
         """The share of its memory that the server uses; 0 if it has no limit."""
         ...
 
+    def answer(self, name: str, frame: Frame) -> None:
+        """Tell an operator what was asked, under the *name* that the question came with."""
+        ...
+
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         """What executors ask of *queue*, of this session and of others; also what looks like it."""
         ...

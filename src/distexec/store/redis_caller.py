@@ -42,6 +42,10 @@ ENTRY_BYTES = 100
 LAST_ID = b"18446744073709551615-18446744073709551615"
 
 
+#: Seconds that an answer to an operator is kept.
+ANSWER_SECONDS = 60
+
+
 class RedisCallerStore:
     """One session's side: a connection to send, and one to listen."""
 
@@ -323,6 +327,9 @@ class RedisCallerStore:
         figures = dict(line.partition(":")[::2] for line in text.splitlines())
         limit = int(figures.get("maxmemory", 0))
         return int(figures.get("used_memory", 0)) / limit if limit else 0.0
+
+    def answer(self, name: str, frame: Frame) -> None:
+        self._link.run(("SET", keys.answer(self._session, name), frame, "EX", ANSWER_SECONDS))
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         try:

@@ -45,6 +45,11 @@ class RedisMonitorStore:
         """What happened to all calls of the cluster, by name."""
         return totals.read(self._link)
 
+    def answer(self, session: str, name: str) -> Frame | None:
+        """What a session told, if it did."""
+        frame: Frame | None = self._link.call("GET", keys.answer(session, name))
+        return frame
+
     def queues(self) -> list[str]:
         """The queues that executors ask something of."""
         prefix, found, cursor = keys.demand(""), set(), b"0"

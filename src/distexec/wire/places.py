@@ -69,6 +69,11 @@ def history(name: str) -> bytes:
     return f"history|{name}".encode()
 
 
+def answer(name: str) -> bytes:
+    """What a session tells who asked."""
+    return f"answer|{name}".encode()
+
+
 def notice(session: str) -> bytes:
     """What an operator tells a session."""
     return f"notice|{session}".encode()
