@@ -58,6 +58,16 @@ def test_import_loads_nothing_heavy() -> None:
     assert set(HEAVY_MODULES).isdisjoint(loaded)
 
 
+def test_an_executor_loads_no_library_before_the_cluster_starts() -> None:
+    """Server and node boot while the caller imports what speaks to them: half a second together."""
+    loaded = in_a_fresh_process(
+        "import distexec, json, sys; distexec.DistributedExecutor(2);"
+        "print(json.dumps(list(sys.modules)))"
+    )
+
+    assert {"celery", "kombu", "redis"}.isdisjoint(loaded)
+
+
 def test_import_starts_no_thread_and_no_process() -> None:
     """Importing is free of effects: the cluster starts with the first submit."""
     code = (

@@ -6,11 +6,14 @@ Nobody signs them. They are for pictures, and decide nothing.
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from distexec.errors import ClusterError, ClusterRefused
 from distexec.settings import Settings
 from distexec.store import keys
-from distexec.store.link import Link, script
+
+if TYPE_CHECKING:
+    from distexec.store.link import Link
 
 #: Milliseconds after the last addition for which totals are kept: a week.
 _EXPIRY = 7 * 86400 * 1000
@@ -20,16 +23,19 @@ Count = Callable[[str, int, Mapping[str, int]], None]
 
 
 def add(
-    link: Link, settings: Settings, source: str, serial: int, counts: Mapping[str, int]
+    link: "Link", settings: Settings, source: str, serial: int, counts: Mapping[str, int]
 ) -> None:
     """Add *counts* to the totals; what is sent twice counts once."""
+    # The caller needs this module before it needs the server, which starts meanwhile.
+    from distexec.store.link import script
+
     pairs = [part for pair in counts.items() for part in pair]
     expiries = _EXPIRY, round(settings.key_expiry_seconds * 1000)
     place = [keys.TOTALS, keys.serial(source)]
     link.call(*script("count").call(place, serial, *expiries, *pairs))
 
 
-def read(link: Link) -> dict[str, int]:
+def read(link: "Link") -> dict[str, int]:
     """The totals by name; not what others wrote beside them."""
     fields = link.call("HGETALL", keys.TOTALS)
     found = {}
