@@ -13,7 +13,10 @@ import pytest
 
 import distexec
 from conftest import eventually
+from distexec.client import gates
+from distexec.scheduling.rate_limits import MICROSECONDS
 from distexec.settings import Settings
+from distexec.store import redis_limits
 from distexec.store.link import Link
 from properties import calls
 from properties.conftest import Gate
@@ -89,9 +92,17 @@ def test_no_more_run_together_than_that(
 
 
 def test_executors_share_a_limit_and_take_turns(
-    two_slots: distexec.LocalCluster, tmp_path: Path, ledger: str
+    two_slots: distexec.LocalCluster,
+    tmp_path: Path,
+    ledger: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that has much to do does not keep the permits from another that has little."""
+    """One that has much to do does not keep the permits from another that has little.
+
+    Each is told when it is its turn: here none would ask by itself before the test is over.
+    """
+    monkeypatch.setattr(gates, "LOOK_SECONDS", 600.0)
+    monkeypatch.setattr(redis_limits, "PATIENCE", 600 * MICROSECONDS)
     with (
         distexec.DistributedExecutor(2, cluster=two_slots) as much,
         distexec.DistributedExecutor(2, cluster=two_slots) as little,

@@ -131,7 +131,7 @@ class Collector:
             return
         window = channel.window
         ended = window.complete(replies)
-        makes_room = window.has_waiting
+        makes_room = window.wants_room
         if makes_room:
             window.learned.add_all(ended)
             self._session.dispatch(channel, at_once=False)
@@ -156,7 +156,7 @@ class Collector:
 
     def _make_room(self, channel: Channel) -> None:
         """Let the calls go that waited for room, if there are some."""
-        if channel.window.has_waiting or channel.window.has_limits:
+        if channel.window.wants_room:
             self._session.dispatch(channel, at_once=False)
 
     def _is_repeated(self, frame: bytes) -> bool:

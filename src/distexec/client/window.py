@@ -93,6 +93,11 @@ class Window:
         return bool(self._gates)
 
     @property
+    def wants_room(self) -> bool:
+        """Whether calls wait for what one that ends makes free: room in flight, or a permit."""
+        return len(self._lines) > 0 or bool(self._gates)
+
+    @property
     def limited(self) -> int:
         """How many calls wait for a limit."""
         return len(self._gates)
