@@ -13,7 +13,6 @@ from distexec.engine.membership import (
     transport_options,
 )
 from distexec.engine.node import join
-from distexec.engine.turns import MissingFirst
 from distexec.settings import DEFAULT_QUEUE, Settings, WorkerOptions
 
 #: Seconds for a new child to report. Celery's 4 would kill children that were forked together with
@@ -50,7 +49,7 @@ def node_settings(settings: Settings, options: WorkerOptions) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
         "broker_transport_options": transport_options(settings)
-        | {"queue_order_strategy": MissingFirst},
+        | {"queue_order_strategy": "distexec.engine.turns:MissingFirst"},
         "worker_consumer": "distexec.engine.consumer:NodeConsumer",
         # One message per free slot: what a busy node prefetched would have to wait for it.
         "worker_prefetch_multiplier": 1,

@@ -1,4 +1,4 @@
-"""Lets a node follow what executors ask of its queues: its size, and who has its slots.
+"""Lets a node follow what executors ask of its queues: its size, who has its slots, what is shown.
 
 Celery's own autoscaler looks at the tasks that a worker has received, and a busy node of ours
 receives none: what waits for it stands in the demand records.
@@ -7,18 +7,23 @@ receives none: what waits for it stands in the demand records.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from distexec.engine import flags, turns
+from distexec.engine import display, flags, turns
 from distexec.engine.membership import Membership
 from distexec.scheduling.autoscale import Autoscale
 from distexec.scheduling.shares import Shares
 from distexec.store.connect import open_lease_store, open_node_store
-from distexec.store.port import LeaseStore
+from distexec.store.port import ExecutorRef, LeaseStore, NodeStore
+from distexec.wire.records import Demand
 from distexec.worker.demands import read_demands
 
 logger = logging.getLogger(__name__)
+
+#: What executors ask for, each with its queue.
+Demands = list[tuple[str, ExecutorRef, Demand]]
 
 #: Seconds between two looks.
 _LOOK_SECONDS: Final = 1.0
@@ -29,11 +34,19 @@ class DemandWatch(threading.Thread):
 
     Args:
         resize: Called in this thread with a number of slots that differs from the last one.
+        tell: Called in this thread after each look, where leases are shown.
     """
 
-    def __init__(self, node: str, membership: Membership, resize: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        node: str,
+        membership: Membership,
+        resize: Callable[[int], None],
+        tell: Callable[[], None],
+    ) -> None:
         super().__init__(name="distexec-demand", daemon=True)
-        self._node, self._membership, self._resize = node, membership, resize
+        self._node, self._membership = node, membership
+        self._resize, self._tell = resize, tell
         bounds, weights = membership.options.autoscale, membership.options.queues
         self._autoscale = None if bounds is None else Autoscale(*bounds)
         self._shares = Shares(weights) if len(weights) > 1 else None
@@ -43,7 +56,8 @@ class DemandWatch(threading.Thread):
     @property
     def is_needed(self) -> bool:
         """Whether the node's options make use of it."""
-        return self._autoscale is not None or self._shares is not None
+        options = self._membership.options
+        return bool(self._autoscale or self._shares or options.remote_control)
 
     def stop(self) -> None:
         """Tell the thread to end."""
@@ -56,34 +70,53 @@ class DemandWatch(threading.Thread):
         leases = open_lease_store(endpoint, self._node, settings)
         while not self._stopped.wait(_LOOK_SECONDS):
             try:
-                pids, unmet = books.holders(self._node), self._unmet(leases)
+                pids, demands = books.holders(self._node), self._demands(leases)
+                self._follow(pids, _unmet(demands, leases), time.monotonic())
+                if self._membership.options.remote_control:
+                    self._show(pids, demands, books)
             except Exception as error:
                 logger.debug("No demand can be read: %s", error)  # The heart says it aloud.
-                continue
-            self._follow(pids, unmet, time.monotonic())
         books.close()
         leases.close()
 
-    def _follow(self, pids: set[int], unmet: dict[str, int], now: float) -> None:
+    def _follow(self, pids: set[int], unmet: Counter[str], now: float) -> None:
         if self._shares is not None:
             held = turns.current.held(pids)
             given = self._shares.decide(flags.current.slots, held, unmet, now)
             turns.current.decide(given, pids)
         if self._autoscale is not None:
-            missing = sum(unmet.values())
+            missing = unmet.total()
             slots = self._autoscale.decide(busy=len(pids), unmet=missing, now=now)
             if slots != self._target:
                 self._target = slots
                 logger.info("%d slots serve, %d more are asked for: %d", len(pids), missing, slots)
                 self._resize(slots)
 
-    def _unmet(self, store: LeaseStore) -> dict[str, int]:
-        """Leases that executors ask for beyond those that they have, by queue."""
+    def _show(self, pids: set[int], demands: Demands, books: NodeStore) -> None:
+        """Let Celery's remote control and events show whom the slots serve."""
+        asking = {ref: (queue, demand) for queue, ref, demand in demands}
+        served = {}
+        for pid in pids:
+            for ref, _ in books.leases_of(self._node, pid):
+                if ref in asking:
+                    queue, demand = asking[ref]
+                    name = demand.name or f"{ref.session}/{ref.executor}"
+                    served[pid] = display.Served(queue, name, demand.caller)
+        display.current.update(served, turns.current.indexes())
+        self._tell()
+
+    def _demands(self, store: LeaseStore) -> Demands:
         seal, settings = self._membership.seal, self._membership.settings
-        return {
-            queue: sum(
-                max(0, min(demand.wanted, demand.limit) - store.lease_count(ref))
-                for ref, demand in read_demands(store, queue, seal, settings, flags.refusals)
-            )
+        return [
+            (queue, ref, demand)
             for queue in self._membership.options.queues
-        }
+            for ref, demand in read_demands(store, queue, seal, settings, flags.refusals)
+        ]
+
+
+def _unmet(demands: Demands, store: LeaseStore) -> Counter[str]:
+    """Leases that executors ask for beyond those that they have, by queue."""
+    unmet: Counter[str] = Counter()
+    for queue, ref, demand in demands:
+        unmet[queue] += max(0, min(demand.wanted, demand.limit) - store.lease_count(ref))
+    return unmet

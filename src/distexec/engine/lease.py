@@ -8,12 +8,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from billiard import process as billiard_process
 from celery import Celery, Task
 
-from distexec.engine import deadlines, flags, turns
+from distexec.engine import deadlines, display, flags, turns
 from distexec.engine import tally as tallies
 from distexec.engine.membership import Membership
 from distexec.engine.wakeup import LEASE_TASK
@@ -49,6 +50,7 @@ class LeaseTask(Task):  # type: ignore[type-arg] # celery-types makes it generic
     max_retries = 0
     rate_limit = 0  # type: ignore[assignment] # 0 is none, and None the application's default
     serializer = "json"
+    Request = "distexec.engine.lease_request:LeaseRequest"
     time_limit = NO_TIME_LIMIT
     soft_time_limit = NO_TIME_LIMIT
 
@@ -73,7 +75,8 @@ def register_lease(app: Celery, membership: Membership) -> None:
             _make_room(self, frame)
 
     # Not shared: Celery would add it to every other application of this process.
-    app.task(name=LEASE_TASK, bind=True, base=LeaseTask, shared=False)(lease)
+    shown = membership.options.remote_control
+    app.task(name=LEASE_TASK, bind=True, base=LeaseTask, shared=False, send_events=shown)(lease)
 
 
 def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
@@ -114,6 +117,9 @@ def _lend(task: LeaseTask, frame: str, membership: Membership) -> bool:
         refusals=flags.refusals,
         watchdog=_watchdog(),
         tally=tally,
+        on_function=partial(display.current.note_function, index)
+        if membership.options.remote_control
+        else None,
     )
     turns.current.begin(index, queue)
     try:

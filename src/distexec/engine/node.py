@@ -23,6 +23,7 @@ from celery.worker import state
 from distexec.engine import flags, logs
 from distexec.engine.demand_watch import DemandWatch
 from distexec.engine.heart import Heart
+from distexec.engine.lease_request import LeaseRequest
 from distexec.engine.membership import Membership
 from distexec.engine.orders import Orders
 from distexec.engine.pulse import Pulse
@@ -81,7 +82,12 @@ class Node(bootsteps.StartStopStep):
             obey=self._obey,
             clock=lambda: self._server_clock + time.monotonic(),
         )
-        self._demand = DemandWatch(worker.hostname, self._membership, self._resize)
+        self._demand = DemandWatch(
+            worker.hostname,
+            self._membership,
+            resize=self._resize,
+            tell=lambda: self._in_main_thread(_tell_leases),
+        )
 
     # -- the life of the worker, as Celery tells it ------------------------------------------------
 
@@ -275,6 +281,13 @@ class Node(bootsteps.StartStopStep):
         if not self._membership.is_guest:
             logs.keep_warnings()
             _close_inherited_sockets()
+
+
+def _tell_leases() -> None:
+    """Send events of what leases do, where events are on."""
+    for request in list(state.active_requests):
+        if isinstance(request, LeaseRequest):
+            request.tell()
 
 
 def _is_busy(processes: Any) -> bool:

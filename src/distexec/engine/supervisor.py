@@ -115,6 +115,11 @@ def run(
             "Every user of this machine can read the password in this command line: set "
             "DISTEXEC_URL instead of giving --cluster"
         )
+    if options.remote_control:
+        logger.warning(
+            "Celery's remote control is on, and unsigned: whoever can publish to the broker can "
+            "stop this node"
+        )
     hide_secrets()
     if drain is not None:
         settings = replace(membership.settings, drain_seconds=drain)

@@ -53,6 +53,15 @@ class Turns:
         """How many slots serve each queue, of those in living processes."""
         return Counter(queue for queue, _ in self._serving(pids))
 
+    def indexes(self) -> dict[int, int]:
+        """The slots that serve a queue, by process; of threads, the last one."""
+        used = self._words[: self._used[0] * _WORDS].tolist()
+        return {
+            used[start + _PID]: start // _WORDS
+            for start in range(0, len(used), _WORDS)
+            if used[start + _PID]
+        }
+
     def decide(self, given: Mapping[str, int], pids: Collection[int]) -> None:
         """Ask slots to leave queues that have more than they are *given*."""
         held = self.held(pids)

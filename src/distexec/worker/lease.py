@@ -25,6 +25,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.run_times import COMPUTING_SHARE
@@ -65,6 +66,7 @@ class Lease:
         watchdog: Kills this process if a call outlasts its time limit; ``None`` where that would
             be somebody else's process.
         tally: Counts how long calls ran.
+        on_function: Called with each function that is not the one before.
         on_stuck: Called when a call was given up that goes on: `run` does not return for now.
     """
 
@@ -83,6 +85,7 @@ class Lease:
         should_yield: Callable[[], bool],
         refusals: Refusals,
         tally: Histogram,
+        on_function: Callable[[Callable[..., Any]], None] | None = None,
         end_process: Callable[[], None] | None = None,
         watchdog: Watchdog | None = None,
         on_stuck: Callable[[], None] = lambda: None,
@@ -96,7 +99,7 @@ class Lease:
         self._blobs = LeaseBlobs(store, seal, ref.session, refusals, codec)
         self._execute = partial(
             execute,
-            functions=Functions(self._read_function),
+            functions=Functions(self._read_function, on_function),
             node=node,
             max_payload=settings.max_payload_bytes,
             fetch=self._fetch,

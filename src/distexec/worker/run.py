@@ -29,10 +29,19 @@ MOST_FUNCTIONS = 512
 
 
 class Functions:
-    """The functions of one executor in this process, unpickled once each."""
+    """The functions of one executor in this process, unpickled once each.
 
-    def __init__(self, fetch: Callable[[bytes], bytes | memoryview | None]) -> None:
-        self._fetch = fetch
+    Args:
+        on_change: Called with a function that is not the one before.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[bytes], bytes | memoryview | None],
+        on_change: Callable[[Callable[..., Any]], None] | None = None,
+    ) -> None:
+        self._fetch, self._on_change = fetch, on_change
+        self._last = b""
         self._known: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
 
     def get(self, function_id: bytes) -> Callable[..., Any] | None:
@@ -41,15 +50,17 @@ class Functions:
         Raises:
             CallUnpickleError: It cannot be unpickled here.
         """
-        known = self._known.get(function_id)
-        if known is not None:
-            return known
-        data = self._fetch(function_id)
-        if data is None:
-            return None
-        function = self._known[function_id] = unpack_function(data)
-        if len(self._known) > MOST_FUNCTIONS:
-            self._known.popitem(last=False)
+        function = self._known.get(function_id)
+        if function is None:
+            data = self._fetch(function_id)
+            if data is None:
+                return None
+            function = self._known[function_id] = unpack_function(data)
+            if len(self._known) > MOST_FUNCTIONS:
+                self._known.popitem(last=False)
+        if self._on_change is not None and function_id != self._last:
+            self._last = function_id
+            self._on_change(function)
         return function
 
 

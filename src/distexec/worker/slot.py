@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any
 
 from distexec.errors import FrameRejected
 from distexec.scheduling.histogram import Histogram
@@ -50,6 +51,7 @@ class Slot:
             is not the slot's own.
         on_stuck: Called when a call was given up that still holds the slot's thread.
         tally: Counts how long calls ran.
+        on_function: Called with each function that is not the one before.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Slot:
         watchdog: Watchdog | None = None,
         on_stuck: Callable[[], None] = lambda: None,
         tally: Histogram | None = None,
+        on_function: Callable[[Callable[..., Any]], None] | None = None,
     ) -> None:
         self._queue, self._store = queue, store
         self._node, self._seal, self._settings, self._share = node, seal, settings, share
@@ -75,7 +78,7 @@ class Slot:
         self._forward_logs, self._end_process = forward_logs, end_process
         self._refusals = Refusals() if refusals is None else refusals
         self._watchdog, self._on_stuck = watchdog, on_stuck
-        self._tally = tally or Histogram()
+        self._tally, self._on_function = tally or Histogram(), on_function
         self._slice_started = 0.0
         self._looked_at = 0.0
         #: Whether the process must be replaced before it serves again.
@@ -148,6 +151,7 @@ class Slot:
             watchdog=self._watchdog,
             on_stuck=self._on_stuck,
             tally=self._tally,
+            on_function=self._on_function,
         )
         work.run()
         if spec.calls_per_child is not None:
