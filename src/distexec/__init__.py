@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from distexec.executor.letters import DeadLetter, dead_letters
     from distexec.progress import as_completed
+    from distexec.scheduler import Scheduler
     from distexec.scheduling.priorities import Priority
     from distexec.worker.context import CurrentCall, current_call
     from distexec.worker.progress import Progress, report_progress
@@ -76,6 +77,7 @@ _HOMES = {
     "Explanation": "distexec.client.explaining",
     "Future": "distexec.client.futures",
     "Handle": "distexec.client.handle",
+    "Scheduler": "distexec.scheduler",
     "Statistics": "distexec.client.statistics",
     "LocalCluster": "distexec.engine.local",
     "CurrentCall": "distexec.worker.context",
@@ -149,6 +151,7 @@ __all__ = [
     "Reject",
     "RemoteError",
     "ResultUnpickleError",
+    "Scheduler",
     "SecretError",
     "Statistics",
     "ValueLost",

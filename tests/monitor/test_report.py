@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from distexec.client.nodes import read_node
 from distexec.monitor.report import (
     ExecutorReport,
     NodeReport,
     read_demand,
-    read_node,
+    report_node,
     summarise_queues,
 )
 from distexec.monitor.tables import duration, size
@@ -24,7 +25,8 @@ REF = ExecutorRef("session", "1")
 def node_frame(seal: Seal, name: str = "n1", **record: Any) -> bytes:
     """A node's record, as its heart writes it."""
     public = {"host": "h", "python": "3.11", "version": "1", "wire": 1, "key": seal.key_id.hex()}
-    inner = {"state": "serving", "slots": 4, "queues": ["a"], "pid": 7, **public, **record}
+    inner = {"state": "serving", "slots": 4, "queues": ["a"], "pid": 7, "children": []}
+    inner |= {**public, **record}
     body = json.dumps(inner).encode()
     sealed = seal.seal(Direction.CONTROL, places.node(name), body)
     return json.dumps(public).encode() + b"\n" + sealed
@@ -45,7 +47,7 @@ def test_node_tells_its_slots_and_its_load() -> None:
 
     leases = [NodeLease(str(n), pid, REF) for n, pid in enumerate([11, 11, 12])]
 
-    node = read_node(status, 101.5, leases, SEAL)
+    node = report_node(read_node(status, SEAL), status, 101.5, leases)
 
     assert (node.state, node.slots, node.busy, node.leases) == ("serving", 4, 2, 3)
     assert node.age == 1.5
@@ -72,7 +74,9 @@ def test_record_that_cannot_be_read_is_a_problem_of_its_node(
     frame: bytes, seal: Seal | None, problem: str
 ) -> None:
     """An operator looks just when something is wrong: the look itself must not fail then."""
-    node = read_node(NodeStatus("n1", 0.0, frame), 1.0, [], seal)
+    status = NodeStatus("n1", 0.0, frame)
+
+    node = report_node(read_node(status, seal), status, 1.0, [])
 
     assert node.state == "unknown"
     assert node.problem is not None

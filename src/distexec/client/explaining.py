@@ -44,7 +44,7 @@ class Explanation:
         if self.estimates:
             verb = "would go" if self.state in ("waiting", "resting") else "went"
             yield f"it {verb} to queue {self.queue}, where it is expected to be done first:"
-            yield from (f"  {_told(estimate)}" for estimate in self.estimates)
+            yield from (f"  {told(estimate)}" for estimate in self.estimates)
         else:
             yield f"queue {self.queue}: the only one that it may go to"
         reasons = self.priority.reasons()
@@ -107,7 +107,8 @@ def _plain(place: Place) -> Effective:
     return Effective(place.priority, place.priority)
 
 
-def _told(estimate: Estimate) -> str:
+def told(estimate: Estimate) -> str:
+    """An estimate in words."""
     if math.isinf(estimate.total):
         return f"{estimate.queue}: no node serves it"
     slower = f", {estimate.slowdown:.2g} times slower by load" if estimate.slowdown > 1 else ""

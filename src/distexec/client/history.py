@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from distexec.client.learned import Learned
 from distexec.errors import ClusterError, FrameRejected
 from distexec.scheduling.run_times import RunTime
-from distexec.store.port import HISTORY_SECONDS, MOST_HISTORY, SessionUnknown
+from distexec.store.port import HISTORY_SECONDS, MOST_HISTORY, Memory, SessionUnknown
 from distexec.wire import places
-from distexec.wire.seal import Direction
+from distexec.wire.seal import Direction, Seal
 
 if TYPE_CHECKING:
     from distexec.client.session import Session
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 SAVE_SECONDS = 10.0
 
 
+#: Characters of a function's name that are kept: it is for people.
+LONGEST_LABEL = 120
+
+
 class History:
     """One session's part of the cluster's history."""
 
@@ -34,7 +38,7 @@ class History:
         self._lock = threading.Lock()
         self._known: dict[str, RunTime] = {}
         #: What this session learned since it wrote last.
-        self._news: dict[str, RunTime] = {}
+        self._news: dict[str, tuple[RunTime, str]] = {}
         self._saved_at = time.monotonic()
 
     def read(self) -> None:
@@ -46,26 +50,24 @@ class History:
         session = self._session
         for memory in session.store.history.read():
             try:
-                place = places.history(memory.name)
-                body = session.seal.open(Direction.STORED, place, memory.frame)
-                mean, deviation, cpu_mean = map(float, json.loads(bytes(body)))
-            except (FrameRejected, ValueError, TypeError) as error:
+                known, _ = read_record(memory, session.seal)
+            except (FrameRejected, ValueError) as error:
                 session.refusals.note("A record of the history", error)
                 continue
             if session.server_time - memory.at < HISTORY_SECONDS:
-                self._known[memory.name] = RunTime(mean, deviation, cpu_mean)
+                self._known[memory.name] = known
 
     def recall(self, function_id: bytes, queue: str) -> RunTime | None:
         """What is known of a function's calls in *queue*: a copy, to learn on."""
-        known = self._known.get(_name(function_id, queue))
+        known = self._known.get(record_name(function_id, queue))
         return None if known is None else known.times(1)
 
     def take(self, learned: Learned) -> None:
         """Take over what an executor learned since it was asked last."""
         with self._lock:
-            for function_id, queue, run_time in learned.take_news():
-                name = _name(function_id, queue)
-                self._known[name] = self._news[name] = run_time
+            for function_id, queue, label, run_time in learned.take_news():
+                name = record_name(function_id, queue)
+                self._known[name], self._news[name] = run_time, (run_time, label)
             while len(self._known) > MOST_HISTORY:
                 del self._known[next(iter(self._known))]
 
@@ -86,17 +88,32 @@ class History:
             self.take(channel.window.learned)
         with self._lock:
             news, self._news = self._news, {}
-        records = [(name, self._seal(name, run_time)) for name, run_time in news.items()]
+        records = [(name, self._seal(name, *known)) for name, known in news.items()]
         try:
             session.store.history.write(records)
         except (ClusterError, SessionUnknown) as error:
             logger.debug("Nothing is added to the history: %s", error)
 
-    def _seal(self, name: str, run_time: RunTime) -> bytes:
-        figures = run_time.mean, run_time.deviation, run_time.cpu_mean
-        body = json.dumps([round(figure, 9) for figure in figures]).encode()
+    def _seal(self, name: str, known: RunTime, label: str) -> bytes:
+        figures = [round(each, 9) for each in (known.mean, known.deviation, known.cpu_mean)]
+        body = json.dumps([*figures, label[:LONGEST_LABEL]]).encode()
         return self._session.seal.seal(Direction.STORED, places.history(name), body)
 
 
-def _name(function_id: bytes, queue: str) -> str:
+def read_record(memory: Memory, seal: Seal) -> tuple[RunTime, str]:
+    """Read what is known of a function in a queue, and the function's name.
+
+    Raises:
+        FrameRejected: It is not signed with our secret.
+        ValueError: It is no such record.
+    """
+    body = bytes(seal.open(Direction.STORED, places.history(memory.name), memory.frame))
+    match json.loads(body):
+        case [int() | float() as mean, int() | float() as off, int() | float() as cpu, str(label)]:
+            return RunTime(mean, off, cpu), label
+    raise ValueError("it is no record of how long calls last")
+
+
+def record_name(function_id: bytes, queue: str) -> str:
+    """The name of the record for a function in a queue."""
     return f"{function_id.hex()}:{queue}"

@@ -30,7 +30,7 @@ class Learned:
         self._run_times = RunTimes()
         #: By function and queue, as on idle machines; and those of which there is something new.
         self._there = RunTimes()
-        self._news: dict[bytes, tuple[bytes, str]] = {}
+        self._news: dict[bytes, tuple[bytes, str, str]] = {}
 
     @property
     def mean(self) -> float | None:
@@ -64,7 +64,7 @@ class Learned:
                 slow = self._slowdown(call.queue, self.cpu_share or 1.0)
                 key = self._key_there(call.function[0], call.queue)
                 self._there.add(key, reply.run_seconds / slow, reply.cpu_seconds)
-                self._news[key] = call.function[0], call.queue
+                self._news[key] = call.function[0], call.queue, call.label
             self._run_times.add_all(singles)
             for call, reply in groups:
                 self._run_times.add_group(
@@ -81,14 +81,14 @@ class Learned:
         with self._lock:
             return self._there.get(self._key_there(function_id, queue))
 
-    def take_news(self) -> list[tuple[bytes, str, RunTime]]:
-        """What was learned of functions in queues since this was asked last."""
+    def take_news(self) -> list[tuple[bytes, str, str, RunTime]]:
+        """What was learned since this was asked last: function, queue, the function's name."""
         with self._lock:
             news, self._news = self._news, {}
             found = [(*about, self._there.get(key)) for key, about in news.items()]
         return [
-            (function_id, queue, known.times(1))
-            for function_id, queue, known in found
+            (function_id, queue, label, known.times(1))
+            for function_id, queue, label, known in found
             if known is not None
         ]
 

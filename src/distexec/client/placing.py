@@ -16,7 +16,6 @@ from distexec.client.nodes import Node
 from distexec.errors import ClusterError
 from distexec.scheduling.placement import (
     Estimate,
-    NodeState,
     QueueState,
     choose,
     estimate,
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Seconds after which a look at the cluster is too old to choose by.
 STALE_SECONDS = 2.0
-
-#: Seconds of silence after which a node is sent nothing new: three beats. It counts as lost later.
-SILENT_SECONDS = 3.0
 
 #: Values remembered at most for each queue: what its nodes have fetched.
 MOST_FETCHED = 1024
@@ -93,7 +89,7 @@ class Placing:
                 for ref, frame in session.store.demands(queue)
                 if ref.session != session.name
             )
-            states = tuple(_state_of(node, clock) for node in serving)
+            states = tuple(node.state_at(clock) for node in serving)
             self._states[queue] = QueueState(name=queue, nodes=states, waiting=others)
         self._looked_at = now
 
@@ -155,18 +151,3 @@ class Placing:
             estimate(self.state(other), run_seconds=None) for other in choice if other != queue
         ]
         return is_worth_moving(here, elsewhere)
-
-
-def _state_of(node: Node, clock: float) -> NodeState:
-    load = node.load
-    processors = load.get("processors", 1.0)
-    limit = load.get("memory_limit", 0)
-    return NodeState(
-        name=node.name,
-        slots=node.slots,
-        busy=min(node.busy, node.slots),
-        processors=processors,
-        foreign_cpu=max(0.0, load.get("cpu", 0.0) * processors - load.get("node_cpu", 0.0)),
-        memory_share=load.get("memory_available", 0) / limit if limit else 1.0,
-        is_serving=node.is_serving and clock - node.beat_at < SILENT_SECONDS,
-    )

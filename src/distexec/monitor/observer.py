@@ -1,13 +1,17 @@
 """Reads a cluster's records from its server, and orders nodes about."""
 
+import contextlib
 import json
 import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from distexec.errors import SecretError
-from distexec.monitor.report import ClusterReport, read_demand, read_node, summarise_queues
+from distexec.client.history import read_record
+from distexec.client.nodes import read_node
+from distexec.errors import FrameRejected, SecretError
+from distexec.monitor.report import ClusterReport, read_demand, report_node, summarise_queues
+from distexec.scheduling.run_times import RunTime
 from distexec.settings import Settings
 from distexec.store.endpoint import Endpoint
 from distexec.store.port import ExecutorRef
@@ -50,7 +54,8 @@ class Observer:
             lease.ref for found in leases.values() for lease in found
         )
         nodes = [
-            read_node(status, now, leases[status.name], self._seal) for status in sorted(statuses)
+            report_node(read_node(status, self._seal), status, now, leases[status.name])
+            for status in sorted(statuses)
         ]
         found = (
             read_demand(queue, ref, frame, held[ref], self._seal)
@@ -99,6 +104,16 @@ class Observer:
         for session in sessions:
             frame = self._sign(places.notice(session), {"do": "purge", "queue": queue})
             self._looks.notify(session, frame)
+
+    def history(self) -> dict[str, tuple[RunTime, str]]:
+        """What callers learned of functions in queues, by record, each with the function's name."""
+        if self._seal is None:
+            return {}
+        found = {}
+        for memory in self._looks.history.read():
+            with contextlib.suppress(FrameRejected, ValueError):  # Not ours.
+                found[memory.name] = read_record(memory, self._seal)
+        return found
 
     def explain(self, session: str, call: int) -> str | None:
         """Ask a caller where one of its calls went, and why; ``None`` if it does not tell.

@@ -4,9 +4,10 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
+from distexec.client.nodes import Node
 from distexec.errors import FrameRejected
+from distexec.scheduling.placement import SILENT_SECONDS, NodeState
 from distexec.store.port import ExecutorRef, NodeLease, NodeStatus
 from distexec.wire import places
 from distexec.wire.seal import Direction, Seal
@@ -41,6 +42,13 @@ class NodeReport:
     run_p95: float | None = None
     #: Leases by executor, as ``SESSION/EXECUTOR``.
     serves: Mapping[str, int] = field(default_factory=dict)
+
+    def to_state(self) -> NodeState:
+        """The node as the scheduler sees it."""
+        is_serving = self.state == "serving" and self.age < SILENT_SECONDS
+        return NodeState.of_load(
+            self.name, self.load, slots=self.slots, busy=self.busy, is_serving=is_serving
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,48 +104,37 @@ class ClusterReport:
         return json.dumps(asdict(self), indent=2)
 
 
-def read_node(
-    status: NodeStatus, now: float, leases: Sequence[NodeLease], seal: Seal | None
+def report_node(
+    node: Node | None, status: NodeStatus, now: float, leases: Sequence[NodeLease]
 ) -> NodeReport:
-    """Read a node's record.
+    """Report of a node by its record.
 
     Args:
+        node: The record; ``None`` if it cannot be read.
         now: The server's clock, in seconds.
         leases: Those that the node holds.
-        seal: What signs this cluster's records; without one only the public part can be told.
     """
-    public, _, sealed = status.frame.partition(b"\n")
-    common: dict[str, Any] = {
-        "name": status.name,
-        "age": max(0.0, now - status.beat_at),
-        "busy": len({lease.pid for lease in leases}),
-        "leases": len(leases),
-        "serves": dict(Counter(f"{ref.session}/{ref.executor}" for _, _, ref in leases)),
-    }
-    try:
-        fields = json.loads(public)
-        common |= {key: str(fields[key]) for key in ("host", "python", "version")}
-        if seal is None:
-            problem = f"signed with secret {fields['key']}, and none is known here"
-            return NodeReport(**common, problem=problem)
-        record = json.loads(bytes(seal.open(Direction.CONTROL, places.node(status.name), sealed)))
-        rates: dict[str, float] = record.get("rates", {})
-        return NodeReport(
-            **common,
-            state=str(record["state"]),
-            pid=int(record["pid"]),
-            queues=tuple(record["queues"]),
-            slots=int(record["slots"]),
-            refused=int(record.get("refused", 0)),
-            load=dict(record.get("load", {})),
-            calls_per_second=rates.get("calls_per_second"),
-            run_p50=rates.get("run_p50"),
-            run_p95=rates.get("run_p95"),
-        )
-    except FrameRejected as error:
-        return NodeReport(**common, problem=f"its record is refused ({error})")
-    except (ValueError, KeyError, TypeError):
-        return NodeReport(**common, problem="its record cannot be read")
+    node = node or Node(name=status.name, problem="its record cannot be read")
+    return NodeReport(
+        name=node.name,
+        age=max(0.0, now - status.beat_at),
+        state=node.state,
+        problem=node.problem,
+        host=node.host,
+        pid=node.pid,
+        queues=node.queues,
+        slots=node.slots,
+        busy=len({lease.pid for lease in leases}),
+        leases=len(leases),
+        python=node.python,
+        version=node.version,
+        refused=node.refused,
+        load=node.load,
+        calls_per_second=node.rates.get("calls_per_second"),
+        run_p50=node.rates.get("run_p50"),
+        run_p95=node.rates.get("run_p95"),
+        serves=dict(Counter(f"{ref.session}/{ref.executor}" for _, _, ref in leases)),
+    )
 
 
 def read_demand(

@@ -13,7 +13,7 @@ than that.
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 #: Seconds that a call is taken to last while nobody knows: most calls that are worth sending do.
@@ -32,6 +32,9 @@ LEAST_MEMORY_SHARE = 0.05
 
 #: Processors that a crowded machine still has for us, as a share: it never stops quite.
 LEAST_PROCESSOR_SHARE = 0.05
+
+#: Seconds of silence after which a node is sent nothing new: three beats. It counts as lost later.
+SILENT_SECONDS = 3.0
 
 #: Bytes per second of a payload's way to another machine: a gigabit network, half used.
 BYTES_PER_SECOND = 60e6
@@ -52,6 +55,23 @@ class NodeState:
     memory_share: float = 1.0
     #: Whether it takes new work: not while it drains.
     is_serving: bool = True
+
+    @classmethod
+    def of_load(
+        cls, name: str, load: Mapping[str, float], *, slots: int, busy: int, is_serving: bool
+    ) -> "NodeState":
+        """A node that reports such a load: see `distexec.engine.load.Load`."""
+        processors = load.get("processors", 1.0)
+        limit = load.get("memory_limit", 0)
+        return cls(
+            name=name,
+            slots=slots,
+            busy=min(busy, slots),
+            processors=processors,
+            foreign_cpu=max(0.0, load.get("cpu", 0.0) * processors - load.get("node_cpu", 0.0)),
+            memory_share=load.get("memory_available", 0) / limit if limit else 1.0,
+            is_serving=is_serving,
+        )
 
     @property
     def takes_work(self) -> bool:

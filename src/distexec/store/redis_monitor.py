@@ -6,6 +6,7 @@ from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, script
 from distexec.store.node_records import read_holder, read_nodes, send_command
 from distexec.store.port import ExecutorRef, Frame, NodeLease, NodeStatus
+from distexec.store.redis_history import RedisHistoryStore
 
 #: Keys looked at in one step of a scan: some tenths of a millisecond of the server's time.
 _SCAN_COUNT = 500
@@ -16,6 +17,7 @@ class RedisMonitorStore:
 
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self._link = Link(endpoint, settings)
+        self.history = RedisHistoryStore(self._link)
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
 
     def server(self) -> dict[str, str]:
