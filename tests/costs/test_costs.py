@@ -88,8 +88,8 @@ def test_a_single_call_takes_few_commands(pool: distexec.DistributedExecutor, me
     """Put and count leases; take and look whether it still counts; reply and acknowledge; read."""
     commands, size = meter.spent(lambda: one_by_one(pool))
 
-    assert commands / CALLS < 17
-    assert size / CALLS < 2500
+    assert commands / CALLS < 15
+    assert size / CALLS < 1500
 
 
 def test_calls_of_a_burst_share_their_commands(
@@ -101,7 +101,7 @@ def test_calls_of_a_burst_share_their_commands(
     commands, size = meter.spent(lambda: all_at_once(pool))
 
     assert commands / BURST < 1
-    assert size / BURST < 400
+    assert size / BURST < 300
 
 
 def test_inputs_of_a_map_share_an_envelope(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from conftest import eventually
 from distexec.errors import ClusterRefused, ClusterUnavailable
 from distexec.store.port import SessionUnknown
 
@@ -173,6 +174,24 @@ def test_each_frame_is_collected_once_over_two_connections(ring: Ring, redis: Re
     lease.reply(b"two", [])
 
     assert (first, ring.collect()) == ([b"one"], [b"two"])
+
+
+def test_replies_are_not_lost_with_a_look_that_was_sent_ahead(
+    ring: Ring, redis: RedisWorld
+) -> None:
+    """The server was asked for more already: by the old connection, or a long time ago."""
+    lease = ring.lease("a")
+    lease.reply(b"one", [])
+    assert ring.collect() == [b"one"]
+    cut(ring.caller)
+    lease.reply(b"two", [])
+    assert ring.collect() == [b"two"]
+    # That look, which found nothing within its time, is answered: what came later is found as well.
+    eventually(lambda: redis.command("INFO", "clients").count(b"blocked_clients:0") == 1)
+    lease.reply(b"three", [])
+
+    assert ring.collect() == [b"three"]
+    assert ring.caller.collect(0.02) == []
 
 
 def test_burial_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:

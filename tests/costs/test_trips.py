@@ -1,0 +1,85 @@
+"""How often a lease goes to the server, counted at its store: what is far away is asked seldom."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from distexec.scheduling.histogram import Histogram
+from distexec.settings import Settings
+from distexec.store.memory import MemoryServer
+from distexec.store.port import ExecutorRef, Held
+from distexec.wire import places
+from distexec.wire.codec import decode_replies, encode_calls
+from distexec.wire.records import CallFlag, Envelope, ExecutorSpec, ReplyKind, Sharing
+from distexec.wire.refusals import Refusals
+from distexec.wire.seal import Direction, Seal
+from distexec.wire.values import FunctionPacker, pack_arguments
+from distexec.worker.lease import Lease
+from ring import deeds
+
+QUEUE = "trips"
+REF = ExecutorRef("a1b2", "1")
+CALLS = 20
+
+
+class CountingStore:
+    """A lease's store in memory, and how often each verb was used."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.used: Counter[str] = Counter()
+
+    def __getattr__(self, verb: str) -> Any:
+        self.used[verb] += 1
+        return getattr(self._store, verb)
+
+
+def serve(flags: int) -> tuple[Counter[str], list[ReplyKind]]:
+    """Let one lease run the calls that wait for it; how it used its store, and what it replied."""
+    server, seal = MemoryServer(), Seal(bytes(32))
+    caller, slot = server.caller_store(REF.session), server.lease_store("node", 1)
+    caller.open()
+    caller.put_spec(REF, b"spec")
+    function_id, pickled = FunctionPacker().pack(deeds.add_one)
+    entries = []
+    for number in range(1, CALLS + 1):
+        call = Envelope(number, function_id, 1, flags, pack_arguments((number,), {}))
+        place = places.call(*REF, QUEUE, number)
+        entries.append(Held(number, seal.seal(Direction.CALL, place, encode_calls([call]))))
+    place = places.function(*REF, function_id)
+    functions = [(function_id, seal.seal(Direction.STORED, place, pickled))]
+    caller.put(REF, QUEUE, entries, functions)
+    assert slot.admit(REF, QUEUE, "lease", limit=1, wanted=1)
+    store = CountingStore(slot)
+
+    Lease(
+        *(store, "lease", REF, QUEUE),
+        ExecutorSpec(1, Sharing.NEVER, None, b"", 100, None, None),
+        node="node",
+        seal=seal,
+        settings=Settings(),
+        others_wait=lambda: True,
+        should_yield=lambda: False,
+        refusals=Refusals(),
+        tally=Histogram(),
+    ).run()
+
+    replies = [
+        reply.kind
+        for frame in caller.collect(0)
+        for reply in decode_replies(seal.open(Direction.REPLY, places.reply(REF.session), frame))
+    ]
+    return store.used, replies
+
+
+@pytest.mark.parametrize("flags", [CallFlag.NONE, CallFlag.SHORT])
+def test_between_two_calls_a_lease_makes_one_trip(flags: int) -> None:
+    """Reply, acknowledgement and the next entry: what a call waits for when others wait too."""
+    used, replies = serve(flags)
+
+    assert replies.count(ReplyKind.DONE) == CALLS
+    # The first look, and the last one, which finds nothing. On a busy machine the keeper may have
+    # sent a reply that waited for long, and then there is nothing to exchange.
+    assert used["take"] < CALLS / 2
+    assert used["take"] + used["exchange"] <= CALLS + 2
