@@ -98,6 +98,20 @@ def test_what_was_let_go_is_not_stopped_by_full_slots() -> None:
     assert window.in_flight == in_flight + 1
 
 
+def test_instants_that_were_slept_through_are_not_used_together() -> None:
+    """The lid was closed for a minute: what was due meanwhile would go in one burst."""
+    server, window = Server(), Window(20)
+    for number in range(1, 21):
+        window.add(make_call(number, limits=FAST))
+    server.serve(window, "one")
+    assert numbers(window.take_ready(1, 0.0)) == [1]
+
+    server.now += 60
+    server.serve(window, "one")
+
+    assert len(numbers(window.take_ready(1, 0.0))) == 1
+
+
 def test_a_permit_comes_back_however_the_call_ends() -> None:
     """Settled, cancelled on its way, returned, lost with its worker, or given up: none leaks."""
 

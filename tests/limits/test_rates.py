@@ -1,5 +1,6 @@
 """Rate limits and concurrency limits: over all calls that share a key, in nobody's way."""
 
+import contextlib
 import math
 import os
 import signal
@@ -54,6 +55,9 @@ def test_a_slow_limit_holds_up_no_other_call(
     assert list(slow.options(rate_key="another").map(calls.identity, [1], timeout=30)) == [1]
 
     assert (waiting.running(), waiting.done()) == (False, False)
+    told = executor.explain(waiting)
+    assert (told.state, told.limit) == ("limited", f"rate limit '{tmp_path.name}' (0.000278/s)")
+    assert "which all callers share" in str(told)
     assert executor.statistics().limited == 1
     channel = executor._channel
     assert channel is not None
@@ -152,6 +156,29 @@ def test_a_killed_worker_leaks_no_permit(
         )
     finally:
         link.close()
+
+
+def test_a_server_that_forgot_is_told_who_holds_what(
+    two_slots: distexec.LocalCluster, gate: Gate
+) -> None:
+    """It was emptied: within a second nobody gets a permit too many any more."""
+    link = Link(two_slots.endpoint, Settings())
+    with (
+        contextlib.closing(link),
+        distexec.DistributedExecutor(2, cluster=two_slots) as executor,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(gate.open)
+        single = executor.options(max_concurrency=1, key="forgotten")
+        first, second = (single.submit(calls.wait_for, gate.path, n) for n in range(2))
+        eventually(first.running)
+
+        link.call("DEL", "dx:permits:forgotten")
+
+        eventually(lambda: link.call("EXISTS", "dx:permits:forgotten"))
+        assert executor.statistics().limited == 1
+        gate.open()
+        assert (first.result(timeout=30), second.result(timeout=30)) == (0, 1)
 
 
 def test_retries_and_time_limits_keep_to_it(

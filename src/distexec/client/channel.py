@@ -188,7 +188,7 @@ class Channel:
             future.set_exception(error)
             return future
         limits = options.limits
-        if limits.rate is not None or limits.permit is not None:
+        if limits is not NO_LIMITS:
             limits = limits.named(self._label(packed.function_id, function))
         size = len(payload)
         for use in held:

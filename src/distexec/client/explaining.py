@@ -23,7 +23,8 @@ class Explanation:
     id: str | None
     #: The function's name, while the call is not settled.
     function: str | None
-    #: ``waiting`` here, ``resting`` between two attempts, ``sent``, ``running``, ``settled``.
+    #: ``waiting`` here, ``limited``: here as well, for a limit; ``resting`` between two attempts,
+    #: ``sent``, ``running``, ``settled``.
     state: str
     #: The queue that it was sent to; where it waits, the one that it would be sent to now.
     queue: str
@@ -34,6 +35,8 @@ class Explanation:
     priority: Effective
     #: Calls of the executor that wait here, this one included.
     waiting: int
+    #: What limits it, if it waits for that.
+    limit: str | None = None
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -42,7 +45,7 @@ class Explanation:
         name = f"{self.function} " if self.function else "the call "
         yield f"{name}is {self.state}" + (f" ({self.id})" if self.id else "")
         if self.estimates:
-            verb = "would go" if self.state in ("waiting", "resting") else "went"
+            verb = "would go" if self.state in ("waiting", "limited", "resting") else "went"
             yield f"it {verb} to queue {self.queue}, where it is expected to be done first:"
             yield from (f"  {told(estimate)}" for estimate in self.estimates)
         else:
@@ -53,6 +56,8 @@ class Explanation:
             yield f"{base}, counts as {self.priority.value}: {'; '.join(reasons)}"
         else:
             yield base
+        if self.limit is not None:
+            yield f"it waits for the {self.limit}, which all callers share"
         if self.state == "waiting":
             yield f"{self.waiting} calls of its executor wait here"
 
@@ -71,7 +76,8 @@ def explain(channel: "Channel", future: Future[Any]) -> Explanation:
             channel, Went(went.queues[0], went) if isinstance(went, Place) else went
         )
     now = time.monotonic()
-    is_here = call.state in (CallState.WAITING, CallState.RESTING)
+    is_here = call.is_here or call.state is CallState.RESTING
+    gate = call.gate
     estimates, priority = call.estimates, call.effective or _plain(call.place)
     if is_here:
         estimates, priority = channel.window.judge(call, channel.leases, now)
@@ -83,6 +89,7 @@ def explain(channel: "Channel", future: Future[Any]) -> Explanation:
         estimates=estimates,
         priority=priority,
         waiting=channel.window.counts().waiting,
+        limit=None if gate is None else str(gate),
     )
 
 

@@ -24,6 +24,9 @@ from distexec.scheduling.rate_limits import HORIZON, MICROSECONDS, Grants
 #: Seconds before its last instant at which a gate asks for more: a trip takes some of them.
 LEAD_SECONDS: Final = HORIZON / MICROSECONDS / 2
 
+#: Seconds after which an instant has passed.
+STALE_SECONDS: Final = HORIZON / MICROSECONDS
+
 #: Seconds between two questions of one who waits for a permit: it is told when it may have one, but
 #: that may be lost.
 LOOK_SECONDS: Final = PATIENCE / MICROSECONDS / 4
@@ -135,6 +138,10 @@ class RateGate(Gate):
         #: Instants that are ours: by our clock, and by the server's.
         self._instants: deque[tuple[float, int]] = deque()
 
+    def __str__(self) -> str:
+        rate = MICROSECONDS / self.interval
+        return f"rate limit {self.key!r} ({rate:.3g}/s)"
+
     @property
     def is_idle(self) -> bool:
         return super().is_idle and not self._instants
@@ -159,14 +166,17 @@ class RateGate(Gate):
             self._instants.append((now + (instant - grants.now) / MICROSECONDS, instant))
 
     def pass_due(self, now: float) -> list[PendingCall]:
-        """Let those through whose instant has come."""
-        passed = []
+        """Let those through whose instant has come.
+
+        Of instants that passed while this process slept, one is used: else all that it missed would
+        go at once. One, since a busy machine may always be late.
+        """
+        due = []
         while self._instants and self._instants[0][0] <= now:
-            self._instants.popleft()  # Lost, if the call that it was for has gone.
-            call = self.pop()
-            if call is not None:
-                passed.append(call)
-        return passed
+            due.append(self._instants.popleft()[0])
+        fresh = [at for at in due if now - at < STALE_SECONDS]
+        # One for which there is no call is lost: it was cancelled meanwhile.
+        return [call for _ in fresh or due[:1] if (call := self.pop()) is not None]
 
     def due(self, limit: int) -> float:
         """When to look again."""
@@ -186,6 +196,9 @@ class PermitGate(Gate):
         #: What the server knows of us.
         self._told = PermitQuestion(0, 0)
         self._due = 0.0
+
+    def __str__(self) -> str:
+        return f"concurrency limit {self.key!r} ({self.most} together)"
 
     @property
     def is_idle(self) -> bool:

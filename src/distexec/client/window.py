@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from distexec.client.calls import Batch, CallState, PendingCall, Place
+from distexec.client.calls import NO_LIMITS, Batch, CallState, PendingCall, Place
 from distexec.client.flight import Entry, Flight
 from distexec.client.gates import Gates, PermitGate, PermitQuestion, RateGate, RateQuestion
 from distexec.client.learned import Learned
@@ -163,7 +163,7 @@ class Window:
     def add(self, call: PendingCall) -> bool:
         """Let *call* wait its turn; True if nothing else is in flight."""
         with self._lock:
-            if call.has_gates:
+            if call.limits is not NO_LIMITS and call.has_gates:
                 self._gates.enter(call)
                 return False
             self._lines.add(call)
