@@ -13,6 +13,9 @@ from distexec.errors import ClusterUnavailable, SecretError
 from distexec.monitor.observer import Observer
 from distexec.monitor.report import ClusterReport, NodeReport
 from distexec.monitor.tables import render
+from distexec.settings import Settings
+from distexec.store import keys
+from distexec.store.link import Link
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,31 @@ def test_without_the_secret_only_what_is_public_shows(
         assert node.host != ""
         with pytest.raises(SecretError, match="obey only who has it"):
             observer.order(node.name, do="drain")
+
+
+def test_what_others_wrote_over_is_a_line_of_the_report() -> None:
+    """An operator looks when something is wrong: the look must not fail for the same reason."""
+    with LocalCluster(1) as cluster, Observer(cluster.url) as observer, ExitStack() as stack:
+        (node,) = eventually(lambda: observer.look().nodes, 30)
+        link = Link(cluster.endpoint, Settings.from_environment())
+        stack.callback(link.close)
+        link.run(
+            ("SET", keys.demand("distexec"), "mine"),
+            ("HSET", keys.demand("other"), b"\xff\xfe", "x", "no number", "y"),
+            ("SET", keys.demand("x").encode() + b"\xff", "z"),
+            ("HSET", keys.node_leases(node.name), b"\xff", b"\xff"),
+        )
+
+        report = observer.look()
+
+        assert [each.name for each in report.nodes] == [node.name]
+        assert len(report.problems) == 1
+        assert report.problems[0].startswith("the demand on distexec cannot be read")
+        assert report.problems[0] in render(report)
+        link.call("DEL", keys.NODE_NAMES)
+        link.call("SET", keys.NODE_NAMES, "mine too")
+        damaged = observer.look()
+        assert any("the list of nodes" in line for line in damaged.problems) or damaged.nodes
 
 
 def test_server_that_is_away_is_named() -> None:

@@ -5,7 +5,9 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from distexec.client.history import read_record
 from distexec.client.nodes import read_node
@@ -14,7 +16,7 @@ from distexec.monitor.report import ClusterReport, read_demand, report_node, sum
 from distexec.scheduling.run_times import RunTime
 from distexec.settings import Settings
 from distexec.store.endpoint import Endpoint
-from distexec.store.port import ExecutorRef
+from distexec.store.port import ExecutorRef, KeyDamaged
 from distexec.store.redis_monitor import RedisMonitorStore
 from distexec.wire import places, secret
 from distexec.wire.seal import Direction, Seal
@@ -22,6 +24,9 @@ from distexec.wire.seal import Direction, Seal
 #: Seconds that a caller has for an answer, and between two looks for it.
 ANSWER_SECONDS = 3.0
 LOOK_SECONDS = 0.05
+
+
+T = TypeVar("T")
 
 
 class Observer:
@@ -47,9 +52,24 @@ class Observer:
         Raises:
             ClusterError: The server does not answer, or refuses.
         """
-        looks = self._looks
-        figures, statuses, now = looks.server(), looks.nodes(), looks.now()
-        leases = {status.name: looks.node_leases(status.name) for status in statuses}
+        looks, problems = self._looks, list[str]()
+
+        def read(what: str, look: Callable[[], Sequence[T]]) -> Sequence[T]:
+            """What *look* finds; nothing, and a line in the report, where others wrote over it."""
+            try:
+                return look()
+            except KeyDamaged as error:
+                problems.append(f"{what} cannot be read: {error}")
+                return ()
+
+        figures, now = looks.server(), looks.now()
+        statuses = read("the list of nodes", looks.nodes)
+        leases = {
+            status.name: read(
+                f"the leases of {status.name}", partial(looks.node_leases, status.name)
+            )
+            for status in statuses
+        }
         held: Counter[ExecutorRef] = Counter(
             lease.ref for found in leases.values() for lease in found
         )
@@ -60,7 +80,7 @@ class Observer:
         found = (
             read_demand(queue, ref, frame, held[ref], self._seal)
             for queue in looks.queues()
-            for ref, frame in looks.demands(queue)
+            for ref, frame in read(f"the demand on {queue}", partial(looks.demands, queue))
         )
         executors = sorted(
             (executor for executor in found if executor is not None),
@@ -77,6 +97,7 @@ class Observer:
             nodes=tuple(nodes),
             queues=summarise_queues(nodes, executors),
             executors=tuple(executors),
+            problems=tuple(problems),
         )
 
     def totals(self) -> dict[str, int]:

@@ -98,6 +98,8 @@ class ClusterReport:
     nodes: tuple[NodeReport, ...]
     queues: tuple[QueueReport, ...]
     executors: tuple[ExecutorReport, ...]
+    #: What could not be read, since others wrote over it.
+    problems: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """As one JSON object, with the fields' names."""

@@ -62,6 +62,7 @@ def render(report: ClusterReport, width: int | None = None) -> str:
             ],
             "no executor has work",
         ),
+        *(["", *report.problems] if report.problems else []),
     ]
     return "\n".join(line if width is None else line[:width] for line in lines)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from distexec.store import keys
+from distexec.store.answers import read_text
 from distexec.store.link import Link, ServerError
 from distexec.store.port import ExecutorRef, Frame, NodeStatus
 
@@ -38,11 +39,6 @@ def read_holder(holder: bytes) -> tuple[int, ExecutorRef]:
     """
     child, session, executor = holder.decode().split(" ")
     return int(child), ExecutorRef(session, executor)
-
-
-def read_text(name: bytes) -> str:
-    """*name* as text, from which its bytes can be had again: anybody could have written it."""
-    return name.decode(errors="surrogateescape")
 
 
 def _read_status(name: str, answer: Any) -> NodeStatus | None:

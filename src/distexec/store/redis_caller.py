@@ -8,12 +8,13 @@ from typing import Any
 from distexec.errors import ClusterError
 from distexec.settings import Settings
 from distexec.store import keys, totals
+from distexec.store.answers import read_text, read_time
 from distexec.store.audit import audit
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
 from distexec.store.fitness import check_server
 from distexec.store.link import Command, Link, ServerError, script
-from distexec.store.node_records import read_nodes, read_text, send_command
+from distexec.store.node_records import read_nodes, send_command
 from distexec.store.port import (
     Damage,
     ExecutorRef,
@@ -94,7 +95,7 @@ class RedisCallerStore:
         )
         if isinstance(answer, ServerError):
             raise answer
-        return _read_time(time)
+        return read_time(time)
 
     def put(
         self,
@@ -346,7 +347,7 @@ class RedisCallerStore:
 
     def beat(self, refs: Sequence[ExecutorRef]) -> float:
         if not refs:
-            return _read_time(self._link.call("TIME"))
+            return read_time(self._link.call("TIME"))
         self._beats += 1
         record = keys.session(self._session), self._beats
         known, time, *_ = self._link.run(
@@ -361,7 +362,7 @@ class RedisCallerStore:
                 self._mended.append(f"{record[0]}: a count of beats is not what it held")
             raise SessionUnknown(self._session)
         self._acknowledged = self._beats
-        return _read_time(time)
+        return read_time(time)
 
     def audit(self, refs: Sequence[ExecutorRef]) -> Damage:
         outrun, self._outrun = self._outrun, set()
@@ -429,10 +430,6 @@ def _next_id(identity: bytes) -> bytes:
 def _number(identity: bytes) -> int:
     """The number of the entry with this id."""
     return int(identity.partition(b"-")[0])
-
-
-def _read_time(answer: Sequence[bytes]) -> float:
-    return int(answer[0]) + int(answer[1]) / 1e6
 
 
 def _read_lease(lease: bytes, record: bytes) -> LeaseRecord | None:

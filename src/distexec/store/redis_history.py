@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from distexec.store import keys
+from distexec.store.answers import read_text
 from distexec.store.link import Link, script
-from distexec.store.node_records import read_text
 from distexec.store.port import HISTORY_SECONDS, MOST_HISTORY, Frame, KeyDamaged, Memory
 
 

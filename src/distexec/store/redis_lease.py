@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from distexec.settings import Settings
 from distexec.store import keys
+from distexec.store.answers import read_asker, read_time
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
 from distexec.store.link import Command, Link, ServerError, script
@@ -44,9 +45,8 @@ class RedisLeaseStore:
         found: list[tuple[ExecutorRef, Frame]] = []
         foreign: list[tuple[ExecutorRef, Frame]] = []
         for field, frame in zip(fields[::2], fields[1::2], strict=True):
-            session, _, executor = field.decode(errors="surrogateescape").partition(" ")
-            is_ours = session.isascii() and session.isprintable() and executor.isdecimal()
-            (found if is_ours else foreign).append((ExecutorRef(session, executor), frame))
+            ref, is_ours = read_asker(field)
+            (found if is_ours else foreign).append((ref, frame))
         alive = self._link.run(*(("EXISTS", keys.session(ref.session)) for ref, _ in found))
         for (ref, _), lives in zip(found, alive, strict=True):
             if not lives:
@@ -54,8 +54,7 @@ class RedisLeaseStore:
         return foreign + [pair for pair, lives in zip(found, alive, strict=True) if lives]
 
     def clock(self) -> float:
-        seconds, microseconds = self._link.call("TIME")
-        return int(seconds) + int(microseconds) / 1e6
+        return read_time(self._link.call("TIME"))
 
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
         field = f"{ref.session} {ref.executor}".encode(errors="surrogateescape")

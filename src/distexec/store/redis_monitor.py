@@ -2,6 +2,7 @@
 
 from distexec.settings import Settings
 from distexec.store import keys, totals
+from distexec.store.answers import read_asker, read_text, read_time
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, script
 from distexec.store.node_records import read_holder, read_nodes, send_command
@@ -40,8 +41,7 @@ class RedisMonitorStore:
 
     def now(self) -> float:
         """The server's clock, in seconds."""
-        seconds, micros = self._link.call("TIME")
-        return int(seconds) + int(micros) / 1e6
+        return read_time(self._link.call("TIME"))
 
     def totals(self) -> dict[str, int]:
         """What happened to all calls of the cluster, by name."""
@@ -59,17 +59,18 @@ class RedisMonitorStore:
             cursor, names = self._link.call(
                 "SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", _SCAN_COUNT
             )
-            found |= {name.decode().removeprefix(prefix) for name in names}
+            found |= {read_text(name).removeprefix(prefix) for name in names}
             if cursor == b"0":
-                return sorted(found)
+                return sorted(name for name in found if name.isprintable())
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         """What executors ask of *queue*; also those whose session is gone."""
         fields = self._link.call("HGETALL", keys.demand(queue))
-        return [
-            (ExecutorRef(*field.decode(errors="replace").partition(" ")[::2]), frame)
+        asking = (
+            (read_asker(field), frame)
             for field, frame in zip(fields[::2], fields[1::2], strict=True)
-        ]
+        )
+        return [(ref, frame) for (ref, is_ours), frame in asking if is_ours]
 
     def node_leases(self, name: str) -> list[NodeLease]:
         """The leases that a node's children hold."""
