@@ -23,7 +23,7 @@ from _report import Options, exit_when_terminated
 WORKERS = 4
 
 #: What a turn may take before the contender counts as hung: most take one or two.
-TURN_SECONDS = 30.0
+TURN_SECONDS = 60.0
 
 #: What a contender may take to open, and to close: more than the slowest needs on a busy machine.
 _START_SECONDS = 60.0
@@ -160,7 +160,7 @@ def contest(
                 raise RuntimeError(f"distexec failed: {problem}")
             else:
                 print(f"{home}: skipped, {problem}")
-                options.missing |= dict.fromkeys(members, "did not start")
+                options.missing.update(dict.fromkeys(members, "did not start"))
         # All begin to close now, and are waited for one after the other.
         stack.callback(lambda: [seat.connection.close() for seat in opening.values()])
         print("peers are ready", flush=True)

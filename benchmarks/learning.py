@@ -8,6 +8,7 @@ nothing, and the shuffled mix of `heavy_tail.py`, the same each time.
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from _contenders import CONTENDERS, Contender, ExecutorPool, Pool, local_cluster
 from _contest import contest, seconds_of
@@ -15,25 +16,30 @@ from _report import Report, read_options, run
 from _work import noop, rest
 from heavy_tail import mix
 
-CALLS = 20_000
+CALLS = 8000
 MIXED_CALLS = 300
 
 
 def freeze() -> None:
-    """Let this process learn nothing."""
-    from distexec.scheduling.run_times import RunTimes
-
-    RunTimes.add = lambda self, *times: None  # type: ignore[method-assign]
+    """Let this process know nothing, whatever it sees."""
+    _freeze_with(None)
 
 
 def freeze_at_tiny() -> None:
     """Let this process believe that every call is tiny, whatever it sees."""
-    from distexec.scheduling.run_times import RunTime, RunTimes
+    from distexec.scheduling.run_times import RunTime
 
-    tiny = RunTime(2e-6, 0.0, 2e-6)
-    freeze()
-    RunTimes.get = lambda self, function_id: tiny  # type: ignore[method-assign]
-    RunTimes.overall = property(lambda self: tiny, lambda self, value: None)  # type: ignore[assignment]
+    _freeze_with(RunTime(2e-6, 0.0, 2e-6))
+
+
+def _freeze_with(run_time: Any) -> None:
+    from distexec.scheduling.run_times import RunTimes
+
+    for name in ("add", "add_all", "add_group"):
+        setattr(RunTimes, name, lambda self, *seen: None)
+    RunTimes.get = lambda self, function_id: run_time  # type: ignore[method-assign]
+    overall = property(lambda self: run_time, lambda self, value: None)
+    RunTimes.overall = overall  # type: ignore[assignment]
 
 
 def _nothing() -> None:

@@ -7,6 +7,7 @@ the dispatcher's thread, since a finalizer may run anywhere and must take no loc
 
 import contextlib
 import logging
+import os
 import secrets
 import threading
 import time
@@ -37,7 +38,10 @@ RECENT_SECONDS = 5.0
 class StoredValue:
     """A blob that this caller keeps. Its content is a copy: the user's own may change."""
 
-    __slots__ = ("__weakref__", "_data", "_file", "_path", "depot", "is_on_server", "ref")
+    __slots__ = (
+        *("__weakref__", "_data", "_file", "_mapped", "_mapped_file", "_path"),
+        *("depot", "is_on_server", "ref"),
+    )
 
     def __init__(
         self,
@@ -50,6 +54,9 @@ class StoredValue:
     ) -> None:
         self.depot, self.ref = depot, ref
         self._path, self._file, self._data = path, file, data
+        #: The file in memory, once somebody has looked, and which file that was.
+        self._mapped: memoryview | None = None
+        self._mapped_file: tuple[int, int] | None = None
         #: Whether nodes get it from there. A file that all of them see need not be.
         self.is_on_server = path is not None
 
@@ -74,10 +81,17 @@ class StoredValue:
         if self._data is not None:
             return self._data
         if self._file is not None:
-            return files.read_only(self._file, self.ref.size)
+            if self._mapped is None:
+                self._mapped = files.read_only(self._file, self.ref.size)
+            return self._mapped
         assert self._path is not None
-        with open(self._path, "rb", buffering=0) as file:
-            return files.read_only(file, self.ref.size)
+        # It stays in memory: mapping 50 MB anew takes longer than comparing them.
+        found = os.stat(self._path)
+        if self._mapped is None or self._mapped_file != (found.st_ino, found.st_size):
+            with open(self._path, "rb", buffering=0) as file:
+                self._mapped = files.read_only(file, self.ref.size)
+            self._mapped_file = found.st_ino, found.st_size
+        return self._mapped
 
     def must_be_sent_again(self, *, seen: bool) -> None:
         """Note that the server has it no more; or that a node does not see our files (*seen*)."""
