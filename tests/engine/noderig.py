@@ -103,7 +103,11 @@ class Node:
             server.folder, server.endpoint, server.secret,
             name=name, queues=["distexec"], slots=slots,
         )  # fmt: skip
-        eventually(lambda: len(self.children) == slots)
+        try:
+            eventually(lambda: len(self.children) == slots, 30)
+        except AssertionError:
+            self.end()
+            raise
 
     @property
     def record(self) -> dict[str, Any]:
@@ -111,8 +115,8 @@ class Node:
 
     @property
     def pid(self) -> int:
-        """The node's main process: Celery's."""
-        return int(self.record["pid"])
+        """The node's main process: Celery's; 0 while there is none."""
+        return int(self.record.get("pid", 0))
 
     @property
     def children(self) -> list[int]:

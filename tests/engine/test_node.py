@@ -68,7 +68,7 @@ def test_new_slots_work_at_once_and_go_when_idle(
     assert processes == set(node.children)
     executor.shutdown()
     server.order(node.name, do="resize", slots=2)
-    eventually(lambda: len(node.children) == node.record["slots"] == 2)
+    eventually(lambda: len(node.children) == node.record.get("slots") == 2)
 
 
 def test_shrinking_spares_what_runs(
