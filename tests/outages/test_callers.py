@@ -74,7 +74,8 @@ def has_no_keys(cluster: RealCluster) -> bool:
     """Whether the server holds nothing of any session."""
     assert isinstance(cluster.server, FragileServer)
     with cluster.server.operator() as link:
-        return not [key for key in link.call("KEYS", "dx:{*") if b"{nodes}" not in key]
+        found = link.call("KEYS", "dx:{*")
+    return all(key.startswith((b"dx:{nodes}", b"dx:{totals}")) for key in found)
 
 
 def test_what_runs_for_a_caller_that_died_is_stopped(
