@@ -39,8 +39,9 @@ key                                  type    content; lifetime
                                              long calls last there; a week after the last was
 ===================================  ======  ===================================================
 
-Keys of a session live ``key_expiry_seconds`` after its last beat, or until it closes. All that one
-script touches shares a hash tag (in braces), so that a Redis Cluster can hold many sessions.
+Keys of a session live about ``key_expiry_seconds`` after its last beat, or until it closes. All
+that one script touches shares a hash tag (in braces), so that a Redis Cluster can hold many
+sessions.
 """
 
 from distexec.store.port import ExecutorRef

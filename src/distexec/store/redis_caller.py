@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from distexec.errors import ClusterError
@@ -39,6 +40,10 @@ TRIM_BYTES = 16 * 1024
 #: What an entry takes of these beside its frame.
 ENTRY_BYTES = 100
 
+#: After so much of their life keys are given all of it again: a beat has a command for each of them
+#: then, and an executor has five.
+PROLONG_SHARE = 0.05
+
 #: The largest id that a stream can have. After it, the server adds nothing more.
 LAST_ID = b"18446744073709551615-18446744073709551615"
 
@@ -67,6 +72,8 @@ class RedisCallerStore:
         #: lost what it acknowledged since.
         self._beats = self._acknowledged = 0
         self._is_set_back = False
+        #: When a beat prolongs the life of all keys again.
+        self._prolong_at = 0.0
         #: Queues that each executor has a call stream for.
         self._streams: dict[ExecutorRef, set[str]] = {}
         #: Queues that each executor has asked: of some it may never use the stream.
@@ -90,6 +97,7 @@ class RedisCallerStore:
         self._last_reply = self._processed = b"0-0"
         self._is_set_back = False
         self._acknowledged = 0
+        self._prolong_at = 0.0
         answer, time = self._link.run(
             ("SET", keys.session(self._session), 0, "PX", self._session_expiry), ("TIME",)
         )
@@ -350,11 +358,15 @@ class RedisCallerStore:
             return read_time(self._link.call("TIME"))
         self._beats += 1
         record = keys.session(self._session), self._beats
+        now = monotonic()
+        must_prolong = now >= self._prolong_at
         known, time, *_ = self._link.run(
             ("SET", *record, "XX", "GET", "PX", self._session_expiry),
             ("TIME",),
-            *(("PEXPIRE", key, self._key_expiry) for key in self._keys(refs)),
+            *(("PEXPIRE", key, self._key_expiry) for key in self._keys(refs) if must_prolong),
         )
+        if must_prolong:
+            self._prolong_at = now + PROLONG_SHARE * self._key_expiry / 1000
         is_ours = isinstance(known, bytes) and known.isdigit()
         if not is_ours or int(known) < self._acknowledged:
             self._is_set_back = known is not None
