@@ -94,10 +94,11 @@ def test_leases_tell_whom_they_serve(
     seen = State()
     with distexec.DistributedExecutor(1, cluster=server.url, name="nightly") as executor:
         try:
-            future = executor.submit(hold, str(gate))
             with app.connection_for_read() as connection:
                 receiver = app.events.Receiver(connection, handlers={"*": seen.event})
                 events = receiver.itercapture(limit=None, timeout=30, wakeup=False)
+                next(events)  # A beat of the node: from now on all is heard.
+                future = executor.submit(hold, str(gate))
 
                 def is_told() -> bool:
                     next(events)
