@@ -25,8 +25,8 @@ class _File:
 class _Thread(threading.local):
     """The calling thread's file; it is closed when the thread has ended."""
 
-    def __init__(self) -> None:
-        self.file = _File()
+    #: Opened when it is asked for: who only imports this, as a caller does, has none.
+    file: _File | None = None
 
 
 if _SCHEDULER.exists():
@@ -34,7 +34,10 @@ if _SCHEDULER.exists():
 
     def _usage() -> tuple[float, float]:
         """Processor seconds of this thread, and how long it was kept from the processor."""
-        delayed = os.pread(_here.file.descriptor, 64, 0).split()[1]
+        file = _here.file
+        if file is None:
+            file = _here.file = _File()
+        delayed = os.pread(file.descriptor, 64, 0).split()[1]
         return time.thread_time(), 1e-9 * int(delayed)
 
     def _begin_again() -> None:
