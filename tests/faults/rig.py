@@ -23,6 +23,7 @@ from conftest import eventually
 from distexec.engine.server import find_server
 from distexec.settings import Settings
 from distexec.store.endpoint import Endpoint
+from distexec.store.keys import HISTORY
 from distexec.store.link import Link
 
 from .proxy import Proxy
@@ -150,9 +151,10 @@ class Rig:
             link.close()
 
     def own_keys(self) -> list[str]:
-        """Our keys, but for those that live with the nodes."""
+        """Our keys, but for those of the nodes, and what is kept for the next caller."""
         names = [name.decode() for name in self.ask("KEYS", "dx:*")]
-        return [name for name in names if "{nodes}" not in name]
+        others = ("dx:{nodes}", "dx:{totals}", HISTORY)
+        return [name for name in names if not name.startswith(others)]
 
     @contextlib.contextmanager
     def processes(
