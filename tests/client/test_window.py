@@ -203,14 +203,14 @@ def test_only_the_lower_are_overtaken() -> None:
 def test_demand_is_as_urgent_as_the_most_urgent_call_that_waits() -> None:
     """Other executors are compared by it."""
     window = Window(1)
-    assert window.priority(0, NOW) == 5
+    assert window.priority() == 5
     window.add(make_call(1, priority=3))
-    assert window.priority(0, now=1.0) == 3
+    assert window.priority() == 3
     window.take_ready(1, NOW)
-    assert window.priority(1, NOW) == 3
+    assert window.priority() == 3
     window.add(make_call(2, priority=8))
     window.add(make_call(3, priority=1))
-    assert window.priority(1, NOW) == 8
+    assert window.priority() == 8
 
 
 # Settling -------------------------------------------------------------------------------------

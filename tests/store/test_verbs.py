@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from distexec.store.port import ExecutorRef, SessionUnknown
+from distexec.store.port import ExecutorRef, LeaseStore, SessionUnknown
 
 from .worlds import NODE, QUEUE, Ring, World, entries, exchange, take
 
@@ -228,7 +228,7 @@ def test_no_more_leases_than_wanted_nor_threads_than_the_limit(ring: Ring) -> No
     assert first.widen(3, 4) == 3
     assert not third.admit(ring.ref, QUEUE, "c", limit=4, wanted=9)
     assert third.admit(ring.ref, QUEUE, "c", limit=5, wanted=9)
-    assert third.lease_count(ring.ref) == 3
+    assert len(ring.caller.leases(ring.ref)) == 3
 
 
 def test_threads_of_all_leases_stay_below_the_limit(ring: Ring) -> None:
@@ -387,6 +387,11 @@ def test_executors_of_one_session_are_apart(ring: Ring) -> None:
 # Demand ---------------------------------------------------------------------------------------
 
 
+def asked(slot: LeaseStore, queue: str = QUEUE) -> dict[ExecutorRef, bytes]:
+    """Everything that is asked of *queue*."""
+    return {each.ref: each.frame for each in slot.demands(queue, 99)[1]}
+
+
 def test_demands_are_what_was_asked_last(ring: Ring) -> None:
     """A slot that wakes up looks at them, and at nothing else."""
     slot, other = ring.world.slot(), ring.ref._replace(executor="2")
@@ -394,11 +399,84 @@ def test_demands_are_what_was_asked_last(ring: Ring) -> None:
     ring.caller.ask(QUEUE, ring.ref, b"two")
     ring.caller.ask(QUEUE, other, b"other")
     ring.caller.ask("elsewhere", ring.ref, b"elsewhere")
-    everything = dict(slot.demands(QUEUE))
+    everything = asked(slot)
     ring.caller.ask(QUEUE, other, None)
 
     assert everything == {ring.ref: b"two", other: b"other"}
-    assert slot.demands(QUEUE) == [(ring.ref, b"two")]
+    assert asked(slot) == {ring.ref: b"two"}
+
+
+def test_a_slot_sees_how_far_an_executor_is_served(ring: Ring) -> None:
+    """Its leases, and the entries of its stream: without any, a slot would come for nothing."""
+    slot, other = ring.world.slot(), ring.ref._replace(executor="2")
+    ring.caller.ask(QUEUE, ring.ref, b"one")
+    ring.caller.ask(QUEUE, other, b"other")
+    ring.put(1, 2)
+    take(ring.lease("a"), 1)
+
+    clock, demands = slot.demands(QUEUE, 99)
+
+    assert abs(clock - ring.caller.beat([])) < 60
+    assert {each.ref: each[2:] for each in demands} == {ring.ref: (1, 2), other: (0, 0)}
+
+
+def test_a_slot_looks_at_no_more_executors_than_it_wants(ring: Ring) -> None:
+    """With a thousand of them, each look at all would be more work than most calls."""
+    slot, refs = ring.world.slot(), [ring.ref._replace(executor=str(n)) for n in range(40)]
+    for ref in refs:
+        ring.caller.ask(QUEUE, ref, b"demand")
+
+    looks = [{each.ref for each in slot.demands(QUEUE, 7)[1]} for _ in range(40)]
+
+    assert all(len(look) == 7 for look in looks)
+    assert set.union(*looks) == set(refs), "chance leaves nobody out"
+
+
+def test_a_lease_hears_how_many_ask_for_its_queue(ring: Ring) -> None:
+    """With the calls that it takes anyway: nobody else is there most of the time."""
+    lease = ring.lease("a")
+    ring.caller.ask(QUEUE, ring.ref, b"demand")
+    take(lease)
+    alone = lease.asking
+    ring.caller.ask(QUEUE, ring.ref._replace(executor="2"), b"demand")
+    take(lease)
+
+    assert (alone, lease.asking) == (1, 2)
+
+
+# A slot that turns from one executor to another -----------------------------------------------
+
+
+def test_a_claim_needs_calls_that_nobody_took(ring: Ring) -> None:
+    """A lease with calls of its own must not leave them for an executor that has none waiting."""
+    slot = ring.lease("old")
+
+    before = slot.claim(ring.ref, QUEUE, "new", limit=9, wanted=9)
+    ring.put(1)
+    taken = take(slot)
+    while_taken = slot.claim(ring.ref, QUEUE, "new", limit=9, wanted=9)
+    ring.put(2)
+
+    assert taken == [1] and not before and not while_taken
+    assert slot.claim(ring.ref, QUEUE, "new", limit=9, wanted=9)
+    assert not slot.claim(ring.ref, QUEUE, "third", limit=9, wanted=2)
+    assert ring.lease_names() == {"old", "new"}
+
+
+def test_a_slot_with_a_claim_finishes_what_it_has_first(ring: Ring) -> None:
+    """It answers and leaves as the old lease, and takes as the new one after it turned."""
+    other = Ring(ring.world)
+    slot = ring.lease("old")
+    ring.put(1)
+    other.put(2)
+    assert take(slot) == [1]
+
+    assert slot.claim(other.ref, QUEUE, "new", limit=9, wanted=9)
+    assert slot.reply(b"answer", [1]) and slot.leave(force=True)
+    slot.turn(other.ref, QUEUE, "new")
+
+    assert ring.collect() == [b"answer"] and not ring.lease_names()
+    assert take(slot) == [2] and other.lease_names() == {"new"}
 
 
 def test_a_slot_withdraws_what_is_foreign(ring: Ring) -> None:
@@ -407,7 +485,7 @@ def test_a_slot_withdraws_what_is_foreign(ring: Ring) -> None:
     ring.caller.ask(QUEUE, ring.ref, b"garbage")
     slot.withdraw(QUEUE, ring.ref)
 
-    assert slot.demands(QUEUE) == []
+    assert asked(slot) == {}
 
 
 @pytest.mark.parametrize("asked_on", [QUEUE, "never put to"])
@@ -417,7 +495,7 @@ def test_a_closed_executor_asks_for_nothing(ring: Ring, asked_on: str) -> None:
     ring.caller.ask(asked_on, ring.ref, b"demand")
     ring.caller.close_executor(ring.ref)
 
-    assert ring.world.slot().demands(asked_on) == []
+    assert asked(ring.world.slot(), asked_on) == {}
 
 
 def test_a_closed_session_asks_for_nothing(ring: Ring) -> None:
@@ -425,7 +503,7 @@ def test_a_closed_session_asks_for_nothing(ring: Ring) -> None:
     ring.caller.ask(QUEUE, ring.ref, b"demand")
     ring.caller.close()
 
-    assert ring.world.slot().demands(QUEUE) == []
+    assert asked(ring.world.slot()) == {}
 
 
 # A server that forgot -------------------------------------------------------------------------
@@ -485,7 +563,6 @@ def test_unknown_executors_have_no_leases(ring: Ring) -> None:
     nobody = ExecutorRef(ring.ref.session, "77")
 
     assert ring.caller.leases(nobody) == []
-    assert ring.world.slot().lease_count(nobody) == 0
 
 
 # Blobs ----------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ class Dispatcher:
             leases=channel.leases - elsewhere,
             threads=channel.threads,
         )
-        priority = channel.window.priority(channel.leases, now)
+        priority = channel.window.priority()
         last = channel.asked.get(queue)
         if again or last is None or last.wanted < wanted or last.priority < priority:
             demand = Demand(

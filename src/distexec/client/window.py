@@ -270,11 +270,14 @@ class Window:
             first = max(firsts, key=lambda call: judge(call).value)
             return self._flight.entries_below(first.place, judge(first).value)
 
-    def priority(self, leases: int, now: float) -> int:
-        """The effective priority of the most urgent call that does not run; MEDIUM if all do."""
+    def priority(self) -> int:
+        """The priority given to the most urgent call that does not run; MEDIUM if all do.
+
+        How long calls wait counts among them only. Executors that are compared by it have the
+        same right to their slots however old their calls are.
+        """
         with self._lock:
-            judge = self._judge(leases, now)
-            waiting = [judge(call).value for call in self._lines.firsts()]
+            waiting = [call.place.priority for call in self._lines.firsts()]
             sent = self._flight.highest_unstarted()
             return max(waiting if sent is None else [*waiting, sent], default=Priority.MEDIUM)
 

@@ -16,17 +16,19 @@ from distexec.engine.membership import Membership
 from distexec.scheduling.autoscale import Autoscale
 from distexec.scheduling.shares import Shares
 from distexec.store.connect import open_lease_store, open_node_store
-from distexec.store.port import ExecutorRef, LeaseStore, NodeStore
-from distexec.wire.records import Demand
-from distexec.worker.demands import read_demands
+from distexec.store.port import LeaseStore, NodeStore
+from distexec.worker.demands import Asked, read_demands
 
 logger = logging.getLogger(__name__)
 
 #: What executors ask for, each with its queue.
-Demands = list[tuple[str, ExecutorRef, Demand]]
+Demands = list[tuple[str, Asked]]
 
 #: Seconds between two looks.
 _LOOK_SECONDS: Final = 1.0
+
+#: Executors that are looked at, by chance where more ask: together they want more than a node has.
+_MOST_DEMANDS: Final = 256
 
 
 class DemandWatch(threading.Thread):
@@ -71,7 +73,7 @@ class DemandWatch(threading.Thread):
         while not self._stopped.wait(_LOOK_SECONDS):
             try:
                 pids, demands = books.holders(self._node), self._demands(leases)
-                self._follow(pids, _unmet(demands, leases), time.monotonic())
+                self._follow(pids, _unmet(demands), time.monotonic())
                 if self._membership.options.remote_control:
                     self._show(pids, demands, books)
             except Exception as error:
@@ -94,7 +96,7 @@ class DemandWatch(threading.Thread):
 
     def _show(self, pids: set[int], demands: Demands, books: NodeStore) -> None:
         """Let Celery's remote control and events show whom the slots serve."""
-        asking = {ref: (queue, demand) for queue, ref, demand in demands}
+        asking = {asked.ref: (queue, asked.demand) for queue, asked in demands}
         served = {}
         for pid in pids:
             for ref, _ in books.leases_of(self._node, pid):
@@ -108,15 +110,17 @@ class DemandWatch(threading.Thread):
     def _demands(self, store: LeaseStore) -> Demands:
         seal, settings = self._membership.seal, self._membership.settings
         return [
-            (queue, ref, demand)
+            (queue, asked)
             for queue in self._membership.options.queues
-            for ref, demand in read_demands(store, queue, seal, settings, flags.refusals)
+            for asked in read_demands(
+                *(store, queue, seal, settings, flags.refusals), most=_MOST_DEMANDS
+            )
         ]
 
 
-def _unmet(demands: Demands, store: LeaseStore) -> Counter[str]:
+def _unmet(demands: Demands) -> Counter[str]:
     """Leases that executors ask for beyond those that they have, by queue."""
     unmet: Counter[str] = Counter()
-    for queue, ref, demand in demands:
-        unmet[queue] += max(0, min(demand.wanted, demand.limit) - store.lease_count(ref))
+    for queue, asked in demands:
+        unmet[queue] += max(0, min(asked.demand.wanted, asked.demand.limit) - asked.leases)
     return unmet

@@ -3,6 +3,7 @@
 A `MemoryServer` stands for the server; its three `..._store` methods open the sides of it.
 """
 
+import random
 import threading
 import time
 from collections import Counter, deque
@@ -15,6 +16,7 @@ from distexec.store.memory_history import MemoryHistoryStore
 from distexec.store.memory_letters import MemoryLetterStore
 from distexec.store.memory_limits import MemoryLimitStore
 from distexec.store.port import (
+    Asking,
     Damage,
     ExecutorRef,
     Frame,
@@ -329,21 +331,24 @@ class MemoryLeaseStore:
         self._ref = ExecutorRef("", "")
         self._queue = self._lease = ""
 
-    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+    def demands(self, queue: str, most: int) -> tuple[float, list[Asking]]:
         with self._server.changed:
-            return list(self._server.demands.get(queue, {}).items())
-
-    def clock(self) -> float:
-        return time.time()
+            asked = list(self._server.demands.get(queue, {}).items())
+            asking = []
+            for ref, frame in random.sample(asked, min(most, len(asked))):
+                executor = self._server.executor(ref) or _Executor()
+                stream = executor.stream(queue)
+                entries = len(stream.waiting) + len(stream.holders)
+                asking.append(Asking(ref, frame, len(executor.leases), entries))
+            return time.time(), asking
 
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
         with self._server.changed:
             self._server.demands.get(queue, {}).pop(ref, None)
 
-    def lease_count(self, ref: ExecutorRef) -> int:
-        with self._server.changed:
-            executor = self._server.executor(ref)
-            return 0 if executor is None else len(executor.leases)
+    @property
+    def asking(self) -> int:
+        return len(self._server.demands.get(self._queue, ()))
 
     def admit(
         self,
@@ -355,15 +360,46 @@ class MemoryLeaseStore:
         wanted: int,
         share: int | None = None,
     ) -> bool:
+        if not self._admit(ref, queue, lease, limit, wanted, must_wait=False):
+            return False
+        self.turn(ref, queue, lease)
+        return True
+
+    def claim(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        return self._admit(ref, queue, lease, limit, wanted, must_wait=True)
+
+    def _admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        limit: int,
+        wanted: int,
+        *,
+        must_wait: bool,
+    ) -> bool:
         with self._server.changed:
             executor = self._server.executor(ref)
             if executor is None or len(executor.leases) >= wanted or executor.threads() >= limit:
                 return False
+            if must_wait and not executor.stream(queue).waiting:
+                return False
             executor.leases[lease] = LeaseRecord(
                 lease, self._node, self._pid, 1, queue, time.time()
             )
+            return True
+
+    def turn(self, ref: ExecutorRef, queue: str, lease: str) -> None:
         self._ref, self._queue, self._lease = ref, queue, lease
-        return True
 
     def widen(self, threads: int, limit: int) -> int:
         with self._server.changed:

@@ -91,6 +91,18 @@ class Held(NamedTuple):
     frame: Frame
 
 
+class Asking(NamedTuple):
+    """An executor that asks for slots of a queue, as one of them sees it."""
+
+    ref: ExecutorRef
+    #: Its demand.
+    frame: Frame
+    #: Leases that it has, over all queues.
+    leases: int
+    #: Entries of its call stream for the queue, taken or not.
+    entries: int
+
+
 class LetterEntry(NamedTuple):
     """A dead letter, without its call."""
 
@@ -353,23 +365,28 @@ class CallerStore(Protocol):
 class LeaseStore(Protocol):
     """One slot's side. `take` is called by one thread at a time; the rest is thread-safe."""
 
-    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
-        """Return what living sessions ask of *queue*, and what only looks like it.
+    @property
+    def asking(self) -> int:
+        """How many executors asked for the lease's queue when `take` looked last; itself too."""
+        ...
+
+    def demands(self, queue: str, most: int) -> tuple[float, list[Asking]]:
+        """Look at what living sessions ask of *queue*, and what only looks like it.
+
+        Args:
+            most: Look at so many executors, by chance if there are more.
+
+        Returns:
+            The server's clock in seconds, and what is asked.
 
         Raises:
             KeyDamaged: The key was none of ours, and is removed.
         """
         ...
 
-    def clock(self) -> float:
-        """Return the server's clock in seconds."""
-        ...
-
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
         """Forget a demand whose session is gone or whose frame is foreign."""
         ...
-
-    def lease_count(self, ref: ExecutorRef) -> int: ...
 
     def admit(
         self,
@@ -387,6 +404,26 @@ class LeaseStore(Protocol):
         this node holds *share* leases or does not beat, or when the executor or its session is
         gone.
         """
+        ...
+
+    def claim(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        """As `admit`, if the executor has calls that nobody took: for a slot that has a lease.
+
+        That lease stays the one that all other verbs are about, until the slot turns.
+        """
+        ...
+
+    def turn(self, ref: ExecutorRef, queue: str, lease: str) -> None:
+        """Be *lease*, which was claimed."""
         ...
 
     def widen(self, threads: int, limit: int) -> int:

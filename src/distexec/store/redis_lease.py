@@ -12,11 +12,14 @@ from distexec.store.answers import read_asker, read_time
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
 from distexec.store.link import Command, Link, ServerError, script
-from distexec.store.port import ExecutorRef, Frame, Held, KeyDamaged
+from distexec.store.port import Asking, ExecutorRef, Frame, Held, KeyDamaged
 
 #: Seconds after a reconnection in which the server may still answer the old connection, which it
 #: does not know to be closed: longer than a `take` waits there.
 LOOK_BACK_SECONDS: Final = 1.0
+
+#: Seconds after which the number of executors that ask for a queue is read anew.
+ASKING_SECONDS: Final = 0.02
 
 
 class RedisLeaseStore:
@@ -30,40 +33,49 @@ class RedisLeaseStore:
         self._link = Link(endpoint, settings)
         self._taker = Link(endpoint, settings)
         self._ref = ExecutorRef("", "")
-        self._lease = self._leases = self._calls = self._replies = ""
+        self._lease = self._leases = self._calls = self._replies = self._demand = ""
         #: Entries taken and not finished.
         self._held: set[int] = set()
         self._opened = 0
         self._look_back_until = 0.0
+        self.asking, self._asking_due = 0, 0.0
 
-    def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
+    def demands(self, queue: str, most: int) -> tuple[float, list[Asking]]:
         try:
-            fields = self._link.call("HGETALL", keys.demand(queue))
+            fields = self._link.call("HRANDFIELD", keys.demand(queue), most, "WITHVALUES")
         except KeyDamaged:
             self._link.call("DEL", keys.demand(queue))
             raise
         found: list[tuple[ExecutorRef, Frame]] = []
-        foreign: list[tuple[ExecutorRef, Frame]] = []
+        foreign: list[Asking] = []
         for field, frame in zip(fields[::2], fields[1::2], strict=True):
             ref, is_ours = read_asker(field)
-            (found if is_ours else foreign).append((ref, frame))
-        alive = self._link.run(*(("EXISTS", keys.session(ref.session)) for ref, _ in found))
-        for (ref, _), lives in zip(found, alive, strict=True):
-            if not lives:
+            if is_ours:
+                found.append((ref, frame))
+            else:
+                foreign.append(Asking(ref, frame, 0, 0))
+        looks: list[Command] = [("TIME",)]
+        for ref, _ in found:
+            looks.append(("EXISTS", keys.session(ref.session)))
+            looks.append(("HLEN", keys.leases(ref)))
+            looks.append(("XLEN", keys.calls(ref, queue)))
+        clock, *answers = self._link.run(*looks)
+        asking = []
+        for (ref, frame), lives, *counts in zip(
+            found, answers[::3], answers[1::3], answers[2::3], strict=True
+        ):
+            if lives:
+                # What others wrote over its caller mends, and sends anew.
+                leases, entries = (0 if isinstance(n, ServerError) else int(n) for n in counts)
+                asking.append(Asking(ref, frame, leases, entries))
+            else:
                 self.withdraw(queue, ref)
-        return foreign + [pair for pair, lives in zip(found, alive, strict=True) if lives]
-
-    def clock(self) -> float:
-        return read_time(self._link.call("TIME"))
+        return read_time(clock), foreign + asking
 
     def withdraw(self, queue: str, ref: ExecutorRef) -> None:
         field = f"{ref.session} {ref.executor}".encode(errors="surrogateescape")
         # A field of somebody else's may have no space in it.
         self._link.call("HDEL", keys.demand(queue), field, field.rstrip(b" "))
-
-    def lease_count(self, ref: ExecutorRef) -> int:
-        (count,) = self._link.run(("HLEN", keys.leases(ref)))
-        return 0 if isinstance(count, ServerError) else int(count)
 
     def admit(
         self,
@@ -75,40 +87,58 @@ class RedisLeaseStore:
         wanted: int,
         share: int | None = None,
     ) -> bool:
+        if not self._admit(ref, queue, lease, limit, wanted, share, ""):
+            return False
+        self.turn(ref, queue, lease)
+        return True
+
+    def claim(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        *,
+        limit: int,
+        wanted: int,
+        share: int | None = None,
+    ) -> bool:
+        return self._admit(ref, queue, lease, limit, wanted, share, keys.GROUP)
+
+    def _admit(
+        self,
+        ref: ExecutorRef,
+        queue: str,
+        lease: str,
+        limit: int,
+        wanted: int,
+        share: int | None,
+        group: str,
+    ) -> bool:
         # The node first: its death must find every lease, and an unused note does no harm.
         register = script("register").call(
             [keys.node_leases(self._node), keys.node_record(self._node)],
             *(lease, f"{self._pid} {ref.session} {ref.executor}"),
             *("" if share is None else share, self._node_expiry),
         )
+        admit = script("admit").call(
+            [keys.session(ref.session), keys.leases(ref), keys.spec(ref), keys.calls(ref, queue)],
+            *(lease, self._pid, queue, self._node, limit, wanted, group),
+        )
         try:
-            return self._register_and_admit(ref, queue, lease, register, limit, wanted)
+            if not self._link.call(*register):
+                return False
+            if not self._link.call(*admit):
+                self._link.call("HDEL", keys.node_leases(self._node), lease)
+                return False
         except KeyDamaged:
             return False  # Who owns the key mends it with its next beat.
+        return True
 
-    def _register_and_admit(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        register: Command,
-        limit: int,
-        wanted: int,
-    ) -> bool:
-        if not self._link.call(*register):
-            return False
-        admit = script("admit").call(
-            [keys.session(ref.session), keys.leases(ref), keys.spec(ref)],
-            *(lease, self._pid, queue, self._node, limit, wanted),
-        )
-        if not self._link.call(*admit):
-            self._link.call("HDEL", keys.node_leases(self._node), lease)
-            return False
+    def turn(self, ref: ExecutorRef, queue: str, lease: str) -> None:
         self._ref, self._lease, self._held = ref, lease, set()
         self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
-        self._replies = keys.replies(ref.session)
+        self._replies, self._demand = keys.replies(ref.session), keys.demand(queue)
         self._opened, self._look_back_until = self._taker.opened, 0.0
-        return True
 
     def widen(self, threads: int, limit: int) -> int:
         widen = script("widen").call([self._leases], self._lease, threads, limit)
@@ -157,14 +187,16 @@ class RedisLeaseStore:
             self._opened = self._taker.opened
         if time.monotonic() < self._look_back_until and (lost := self._take_again()):
             return lost
-        entries, alive = self._taker.run(
+        entries, alive, *asking = self._taker.run(
             (
                 *("XREADGROUP", "GROUP", keys.GROUP, self._lease, "COUNT", count),
                 *("BLOCK", max(1, round(timeout * 1000)), "STREAMS", self._calls, ">"),
             ),
             ("HEXISTS", self._leases, self._lease),
+            *self._ask_who_asks(),
             blocks=timeout,
         )
+        self._hear(asking)
         if not alive or isinstance(alive, ServerError) or isinstance(entries, ServerError):
             return None  # The keys went with their executor.
         return self._receive(entries)
@@ -208,10 +240,14 @@ class RedisLeaseStore:
         if self._opened != self._taker.opened > 1:
             # Only `take` looks back at what was lost with a connection.
             return [] if self.reply(frame, finished) else None
-        try:
-            answer = self._taker.call(*self._reply(frame, finished, count))
-        except KeyDamaged:
+        answer, *asking = self._taker.run(
+            self._reply(frame, finished, count), *self._ask_who_asks()
+        )
+        if isinstance(answer, KeyDamaged):
             return None
+        if isinstance(answer, ServerError):
+            raise answer
+        self._hear(asking)
         self._held.difference_update(finished)
         return self._receive(answer) if answer else None
 
@@ -220,6 +256,18 @@ class RedisLeaseStore:
             [self._leases, self._calls, self._replies],
             *(self._lease, frame or b"", count, *[f"{entry}-0" for entry in finished]),
         )
+
+    def _ask_who_asks(self) -> tuple[Command, ...]:
+        """What rides along with another command, if it is due."""
+        now = time.monotonic()
+        if now < self._asking_due:
+            return ()
+        self._asking_due = now + ASKING_SECONDS
+        return (("HLEN", self._demand),)
+
+    def _hear(self, answers: Sequence[Any]) -> None:
+        for answer in answers:
+            self.asking = 0 if isinstance(answer, ServerError) else int(answer)
 
     def counts(self) -> bool:
         return bool(self._call_unless_damaged("HEXISTS", self._leases, self._lease))

@@ -156,6 +156,5 @@ class Demand(NamedTuple):
     outstanding: int = 0
     #: What compresses the executor's calls: who does not have it cannot serve.
     codec: int = 0
-    #: The highest effective priority among its calls that wait, from 0 to 9:
-    #: `distexec.scheduling.priorities`.
+    #: The highest priority among its calls that wait, from 0 to 9, as their caller gave it.
     priority: int = 5

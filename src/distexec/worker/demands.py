@@ -1,6 +1,7 @@
 """What executors ask of a queue, as far as this process can serve it."""
 
 import json
+from typing import NamedTuple
 
 from distexec.errors import DistexecError, FrameRejected
 from distexec.settings import Settings
@@ -12,22 +13,35 @@ from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Direction, Seal
 
 
+class Asked(NamedTuple):
+    """What an executor asks of a queue, and how far it has it."""
+
+    ref: ExecutorRef
+    demand: Demand
+    #: Leases that it has, over all queues.
+    leases: int
+    #: Entries of its call stream for the queue, taken or not.
+    entries: int
+
+
 def read_demands(
-    store: LeaseStore, queue: str, seal: Seal, settings: Settings, refusals: Refusals
-) -> list[tuple[ExecutorRef, Demand]]:
+    store: LeaseStore, queue: str, seal: Seal, settings: Settings, refusals: Refusals, *, most: int
+) -> list[Asked]:
     """The demands on *queue* that this process can serve; what only looks like one is removed.
+
+    Args:
+        most: Look at so many, by chance if there are more.
 
     Raises:
         ClusterError: The server does not answer.
     """
     try:
-        frames = store.demands(queue)
+        now, asking = store.demands(queue, most)
     except KeyDamaged as error:
         refusals.note("A queue's demand", error)
         return []
     found = []
-    now = store.clock() if frames else 0.0
-    for ref, frame in frames:
+    for ref, frame, leases, entries in asking:
         try:
             place = places.demand(queue, ref.session, ref.executor)
             demand = Demand(**json.loads(bytes(seal.open(Direction.CONTROL, place, frame))))
@@ -42,5 +56,5 @@ def read_demands(
             and demand.wire == WIRE_VERSION
             and demand.codec <= best()
         ):
-            found.append((ref, demand))
+            found.append(Asked(ref, demand, leases, entries))
     return found

@@ -16,13 +16,17 @@ from distexec.worker.standing import Standing
 FIRST_LOOK_SECONDS = 0.05
 LOOK_SECONDS = 0.25
 
+#: The same where others ask for the queue: a new call of its own is worth so long a wait, at most.
+CROWDED_LOOK_SECONDS = 0.02
+
 
 class Leader:
     """What the leading thread of a lease does; one at a time.
 
     Args:
         others_wait: Whether somebody else asks for this slot; called while idle.
-        should_yield: Whether the slot must be given back at the next call boundary.
+        should_yield: Whether the slot must be given back at this call boundary, given whether
+            nothing else runs in it.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class Leader:
         settings: Settings,
         *,
         others_wait: Callable[[], bool],
-        should_yield: Callable[[], bool],
+        should_yield: Callable[[bool], bool],
     ) -> None:
         self._store, self._name, self._ref = store, name, ref
         self._reader, self._standing, self._runners = reader, standing, runners
@@ -49,10 +53,15 @@ class Leader:
 
     def lead(self, is_main: bool) -> None:
         """Send what is to be told, and read the stream once, as the only thread that does."""
-        standing = self._standing
+        standing, must_yield = self._standing, False
         entries: list[tuple[int, Sequence[Envelope]]] = []
         try:
-            if self._should_yield():
+            with standing.lock:
+                hands = standing.hands
+                is_idle = not hands.running and not hands.taken
+                free = len(self._runners) - len(hands.running)
+                idle_seconds = time.monotonic() - standing.idle_since
+            if self._should_yield(is_idle):
                 standing.end()
                 standing.send()
                 return
@@ -60,22 +69,18 @@ class Leader:
                 with standing.changed:
                     standing.changed.wait(pause)
                 return
-            with standing.lock:
-                hands = standing.hands
-                is_idle = not hands.running and not hands.taken
-                free = len(self._runners) - len(hands.running)
-                idle_seconds = time.monotonic() - standing.idle_since
             count = self._reader.entries_to_take(standing.run_times.overall, free)
             held = standing.outbox.exchange(count)
             standing.learn()
             if held is not None and not held:
-                wait = FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
-                held = self._store.take(count, wait)
+                held = self._store.take(count, self._look_seconds(idle_seconds))
             standing.contact.heard()
             if held is None:
                 standing.lose()
             elif held:
                 entries = [(each.entry, self._reader.read(each)) for each in held]
+                # Others may have asked since the last call began: these have not begun yet.
+                must_yield = self._should_yield(is_idle)
             elif is_idle and is_main:
                 self._leave_if_idle(idle_seconds)
         except PASSING as error:
@@ -88,8 +93,18 @@ class Leader:
                 standing.take(entries)
                 if self._reader.takes_many is not self._takes_many:
                     self.tell_taking(self._reader.takes_many)
+                if must_yield:
+                    standing.end()
                 if len(self._runners) > 1:
                     standing.changed.notify_all()
+
+    def _look_seconds(self, idle_seconds: float) -> float:
+        """How long to wait for an entry."""
+        if idle_seconds >= LOOK_SECONDS:
+            return LOOK_SECONDS
+        if self._store.asking > 1:
+            return CROWDED_LOOK_SECONDS
+        return FIRST_LOOK_SECONDS if idle_seconds < FIRST_LOOK_SECONDS else LOOK_SECONDS
 
     def tell_taking(self, many: bool) -> None:
         """Let the caller know, before the next reply, how many entries are taken at a time."""

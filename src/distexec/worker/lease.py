@@ -60,7 +60,8 @@ class Lease:
 
     Args:
         others_wait: Whether somebody else asks for this slot; called while idle.
-        should_yield: Whether the slot must be given back at the next call boundary.
+        should_yield: Whether the slot must be given back at this call boundary, given whether
+            nothing else runs in it.
         end_process: Ends this process and does not return, to stop what it runs for nobody;
             ``None`` where the process is not the lease's own.
         watchdog: Kills this process if a call outlasts its time limit; ``None`` where that would
@@ -82,7 +83,7 @@ class Lease:
         seal: Seal,
         settings: Settings,
         others_wait: Callable[[], bool],
-        should_yield: Callable[[], bool],
+        should_yield: Callable[[bool], bool],
         refusals: Refusals,
         tally: Histogram,
         on_function: Callable[[Callable[..., Any]], None] | None = None,

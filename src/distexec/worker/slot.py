@@ -4,11 +4,10 @@ import contextlib
 import json
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
-from distexec.errors import FrameRejected
+from distexec.errors import DistexecError, FrameRejected
 from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
@@ -21,16 +20,13 @@ from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import unpack_result
 from distexec.worker import context, logs
 from distexec.worker.blobs import LeaseBlobs, cache
+from distexec.worker.claims import Claims
 from distexec.worker.contact import PASSING
-from distexec.worker.demands import read_demands
 from distexec.worker.lease import Lease
 from distexec.worker.limit import Watchdog
 from distexec.worker.surroundings import prepare
 
 logger = logging.getLogger(__name__)
-
-#: Seconds that a busy lease keeps its slot while executors without any lease wait.
-SLICE_SECONDS = 1.0
 
 
 def pack_demand(demand: Demand) -> bytes:
@@ -79,8 +75,7 @@ class Slot:
         self._refusals = Refusals() if refusals is None else refusals
         self._watchdog, self._on_stuck = watchdog, on_stuck
         self._tally, self._on_function = tally or Histogram(), on_function
-        self._slice_started = 0.0
-        self._looked_at = 0.0
+        self._claims = Claims(queue, store, seal, settings, self._refusals, share)
         #: Whether the process must be replaced before it serves again.
         self.worn_out = False
 
@@ -91,8 +86,7 @@ class Slot:
             Whether the child process must be replaced, since an executor limits the calls in it.
         """
         try:
-            while not self.worn_out and not self._node_wants_it() and self._serve_one():
-                pass
+            self._serve_all()
         except KeyDamaged as error:
             self._refusals.note("A key of a lease", error)
         except Exception:
@@ -102,30 +96,43 @@ class Slot:
             with contextlib.suppress(Exception):
                 logger.exception("A slot of queue %s gives up, with its process", self._queue)
         finally:
+            with contextlib.suppress(DistexecError):
+                self._claims.drop()
             cache.clear()
         return self.worn_out
 
-    def _serve_one(self) -> bool:
-        """Serve the first executor that admits this slot; False if none does."""
-        try:
-            demands = self._demands()
-            secrets.SystemRandom().shuffle(demands)
-            demands.sort(key=lambda pair: self._store.lease_count(pair[0]))
-        except PASSING as error:
-            # Nothing was promised yet: who still wants the slot asks for it again.
-            logger.info("A slot of queue %s serves nobody: %s", self._queue, error)
-            return False
-        return any(self.serve_executor(ref, demand.limit, demand.wanted) for ref, demand in demands)
+    def _serve_all(self) -> None:
+        fruitless: set[ExecutorRef] = set()
+        while not self.worn_out and not self._node_wants_it():
+            try:
+                claim = self._claims.next(fruitless)
+            except PASSING as error:
+                # Nothing was promised yet: who still wants the slot asks for it again.
+                logger.info("A slot of queue %s serves nobody: %s", self._queue, error)
+                return
+            if claim is None:
+                return
+            if self._serve(claim.ref, claim.lease, self._claims):
+                fruitless.clear()
+            else:
+                # The demand is met, or its stream is none any more. Others may need us.
+                fruitless.add(claim.ref)
+            self._claims.end()
 
-    def serve_executor(self, ref: ExecutorRef, limit: int, wanted: int) -> bool:
-        """Serve one executor as a lease; False if it does not admit another."""
+    def serve_executor(self, ref: ExecutorRef, limit: int, wanted: int) -> None:
+        """Serve one executor as a lease, if it admits another, and nobody else."""
         lease = secrets.token_hex(6)
-        admitted = self._store.admit(
+        if self._store.admit(
             ref, self._queue, lease, limit=limit, wanted=wanted, share=self._share
-        )
-        if not admitted:
-            return False
-        self._slice_started = time.monotonic()
+        ):
+            self._serve(ref, lease, None)
+
+    def _serve(self, ref: ExecutorRef, lease: str, claims: Claims | None) -> bool:
+        """Be a lease of an executor that admitted it; False if no call was run.
+
+        Args:
+            claims: Others that the slot may turn to; ``None`` if it is for this executor only.
+        """
         spec = self._spec(ref)
         failure = None if spec is None else self._prepare(ref, spec)
         if spec is None or failure is not None:
@@ -144,8 +151,10 @@ class Slot:
             node=self._node,
             seal=self._seal,
             settings=self._settings,
-            others_wait=lambda: self._others_wait(ref),
-            should_yield=lambda: self._should_yield(ref),
+            others_wait=lambda: claims is not None and claims.is_wanted(),
+            should_yield=lambda is_free: (
+                self._node_wants_it() or (claims is not None and claims.must_turn(is_free=is_free))
+            ),
             end_process=self._end_process,
             refusals=self._refusals,
             watchdog=self._watchdog,
@@ -156,7 +165,6 @@ class Slot:
         work.run()
         if spec.calls_per_child is not None:
             self.worn_out = work.calls_run >= spec.calls_per_child
-        # Without a call: the demand is met, or its stream is none any more. Others may need us.
         return bool(work.calls_run)
 
     def _prepare(self, ref: ExecutorRef, spec: ExecutorSpec) -> bytes | None:
@@ -167,25 +175,6 @@ class Slot:
             return prepare(ref, spec)
         finally:
             context.running.fetch = None
-
-    def _demands(self) -> list[tuple[ExecutorRef, Demand]]:
-        """The demands on this queue that this process can serve."""
-        return read_demands(self._store, self._queue, self._seal, self._settings, self._refusals)
-
-    def _others_wait(self, ref: ExecutorRef) -> bool:
-        """Whether another executor has no lease at all."""
-        return any(
-            other != ref and not self._store.lease_count(other) for other, _ in self._demands()
-        )
-
-    def _should_yield(self, ref: ExecutorRef) -> bool:
-        if self._node_wants_it():
-            return True
-        now = time.monotonic()
-        if now - self._slice_started < SLICE_SECONDS or now - self._looked_at < SLICE_SECONDS:
-            return False
-        self._looked_at = now
-        return self._others_wait(ref)
 
     def _spec(self, ref: ExecutorRef) -> ExecutorSpec | None:
         frame = self._store.spec()

@@ -1,6 +1,7 @@
 -- Admit a lease to an executor, unless it has enough.
--- KEYS  1 session  2 leases  3 spec
+-- KEYS  1 session  2 leases  3 spec  4 calls
 -- ARGV  1 lease  2 pid  3 queue  4 node  5 limit of threads  6 wanted leases
+--       7 the calls' group: only if entries wait that nobody has taken; or empty
 -- Returns 1 if the lease is admitted (also if it was before), 0 if not.
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then
   return 1
@@ -15,6 +16,14 @@ for _, record in ipairs(redis.call('HVALS', KEYS[2])) do
 end
 if count >= tonumber(ARGV[6]) or threads >= tonumber(ARGV[5]) then
   return 0
+end
+if ARGV[7] ~= '' then
+  if redis.call('EXISTS', KEYS[4]) == 0 then
+    return 0
+  end
+  if redis.call('XLEN', KEYS[4]) <= redis.call('XPENDING', KEYS[4], ARGV[7])[1] then
+    return 0
+  end
 end
 local time = redis.call('TIME')
 local admitted = time[1] .. '.' .. string.format('%06d', time[2])

@@ -1,0 +1,170 @@
+"""Who asks for a slot, and whom it serves next: `distexec.scheduling.fairness` decides, the store
+holds everybody to it."""
+
+import secrets
+import time
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from distexec.scheduling.fairness import MOST_LOOKED_AT, Claimant, Move, Rota
+from distexec.settings import Settings
+from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.wire.refusals import Refusals
+from distexec.wire.seal import Seal
+from distexec.worker.demands import read_demands
+
+#: Executors that a free slot looks at, and how often if none of those has work for it.
+MOST_FOR_A_FREE_SLOT: Final = 64
+LOOKS_OF_A_FREE_SLOT: Final = 3
+
+#: Seconds between two looks of a slot that others ask for too, and how many times as long as a look
+#: itself that is at least: two percent of the time, however far the server is.
+LOOK_SECONDS: Final = 0.02
+LOOK_COST: Final = 50
+
+
+class Claim(NamedTuple):
+    """A lease that this slot was admitted as, and has yet to serve."""
+
+    ref: ExecutorRef
+    lease: str
+    is_turn: bool = False
+
+
+class Claims:
+    """One slot's view of the executors that ask for its queue. Used by one thread at a time.
+
+    Args:
+        share: Most leases that the node may hold at a time; ``None`` for no limit.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        store: LeaseStore,
+        seal: Seal,
+        settings: Settings,
+        refusals: Refusals,
+        share: int | None,
+    ) -> None:
+        self._queue, self._store, self._seal = queue, store, seal
+        self._settings, self._refusals, self._share = settings, refusals, share
+        self._rota = Rota()
+        #: Whom the slot serves now.
+        self._current = Claimant(name=None, priority=0, leases=0, wanted=0)
+        self._claimed: Claim | None = None
+        self._look_at = 0.0
+        self._limits: dict[ExecutorRef, int] = {}
+
+    def next(self, fruitless: Collection[ExecutorRef]) -> Claim | None:
+        """Be admitted as a lease of whoever should have this slot; ``None`` if nobody wants it.
+
+        Args:
+            fruitless: Executors that had nothing to do for it a moment ago.
+        """
+        claimed, self._claimed = self._claimed, None
+        if claimed is not None:
+            self._store.turn(claimed.ref, self._queue, claimed.lease)
+            return self._begin(claimed)
+        for _ in range(LOOKS_OF_A_FREE_SLOT):
+            found = self._look(MOST_FOR_A_FREE_SLOT)
+            eligible = [each for each in found if each.name not in fruitless]
+            for move in self._rota.order(eligible, time.monotonic()):
+                claim = self._admit(move, is_free=True)
+                if claim is not None:
+                    self._current = move.claimant
+                    return self._begin(claim)
+            if len(found) < MOST_FOR_A_FREE_SLOT:
+                break
+        return None
+
+    def end(self) -> None:
+        """Note that the lease is over."""
+        self._rota.end(time.monotonic())
+
+    def drop(self) -> None:
+        """Give up a claim that will not be served."""
+        claimed, self._claimed = self._claimed, None
+        if claimed is not None:
+            self._store.turn(claimed.ref, self._queue, claimed.lease)
+            self._store.leave(force=True)
+
+    def must_turn(self, *, is_free: bool) -> bool:
+        """Whether the slot leaves its executor at this call boundary, to serve another one.
+
+        Costs nothing while nobody else asks for the queue.
+
+        Args:
+            is_free: Nothing else runs in the slot: it has claimed its next lease then.
+        """
+        if self._claimed is not None:
+            return True
+        if self._store.asking <= 1 or time.monotonic() < self._look_at:
+            return False
+        others = self._look_at_others()
+        moves = self._rota.moves(self._current, others, time.monotonic())
+        return bool(moves) if not is_free else self._claim(moves)
+
+    def is_wanted(self) -> bool:
+        """Whether another executor can use the slot, which is idle: it was claimed then."""
+        if self._claimed is not None:
+            return True
+        if not self._store.asking or time.monotonic() < self._look_at:
+            return False
+        return self._claim(self._rota.order(self._look_at_others(), time.monotonic()))
+
+    def _begin(self, claim: Claim) -> Claim:
+        self._rota.begin(claim.ref, time.monotonic(), is_turn=claim.is_turn)
+        return claim
+
+    def _claim(self, moves: Iterable[Move]) -> bool:
+        for move in moves:
+            self._claimed = self._admit(move, is_free=False)
+            if self._claimed is not None:
+                self._current = move.claimant
+                return True
+        return False
+
+    def _admit(self, move: Move, *, is_free: bool) -> Claim | None:
+        ref = move.claimant.name
+        assert isinstance(ref, ExecutorRef)
+        lease = secrets.token_hex(6)
+        verb = self._store.admit if is_free else self._store.claim
+        share = self._share
+        if share is not None and not is_free:
+            share += 1  # The slot gives one back for it.
+        admitted = verb(
+            *(ref, self._queue, lease),
+            limit=self._limits[ref],
+            wanted=move.most,
+            share=share,
+        )
+        return Claim(ref, lease, move.is_turn) if admitted else None
+
+    def _look_at_others(self) -> list[Claimant]:
+        began = time.monotonic()
+        found = self._look(MOST_LOOKED_AT)
+        now = time.monotonic()
+        self._look_at = now + max(LOOK_SECONDS, LOOK_COST * (now - began))
+        others = []
+        for each in found:
+            if each.name == self._current.name:
+                self._current = each
+            else:
+                others.append(each)
+        return others
+
+    def _look(self, most: int) -> list[Claimant]:
+        """Those that ask for the queue, that have calls for it, and that this slot can serve."""
+        found = []
+        for ref, demand, leases, entries in read_demands(
+            self._store, self._queue, self._seal, self._settings, self._refusals, most=most
+        ):
+            if entries:
+                self._limits[ref] = demand.limit
+                found.append(
+                    Claimant(
+                        name=ref, priority=demand.priority, leases=leases, wanted=demand.wanted
+                    )
+                )
+        return found
