@@ -12,6 +12,7 @@ from bad_inputs.conftest import start_server
 from bad_inputs.servers import refusal
 from conftest import eventually
 from distexec.settings import Settings
+from distexec.store import keys
 from distexec.store.connect import open_node_store
 from distexec.store.endpoint import Endpoint
 from distexec.wire import places, secret
@@ -113,6 +114,35 @@ def test_nested_calls_use_the_cluster_that_they_run_on(
 
     with connect(cluster) as executor:
         assert executor.submit(nesting.nest, 2, "result").result(timeout=28) == 2
+
+
+# Executors that share a slot --------------------------------------------------------------------
+
+
+def test_urgent_work_has_the_slot_at_the_next_call_boundary(
+    cluster: RealCluster, nodes: list[NodeProcess], gate: Gate, ledger: str
+) -> None:
+    """One call runs and many wait: the urgent call of somebody else is the next one."""
+    with (
+        connect(cluster, queue="left") as one,
+        connect(cluster, 1, queue="left", name="urgent") as other,
+    ):
+        low, urgent = one.options(priority=3), other.options(priority=9)
+        running = low.submit(calls.wait_for, gate.path, "running", ledger)
+        eventually(lambda: calls.read_ledger(ledger) == ["running"])
+        later = [low.submit(calls.note, ledger, n) for n in range(300)]
+
+        future = urgent.submit(calls.note, ledger, "urgent")
+        asks = f"HLEN {keys.demand('left')}"
+        eventually(lambda: cluster.server.command(asks) == ":2\r\n")
+        gate.open()
+
+        future.result(timeout=60)
+        assert running.result(timeout=60) == "running"
+        assert not distexec.wait(later, timeout=60).not_done, "the others go on after it"
+    seen = calls.read_ledger(ledger)
+    assert seen[:2] == ["running", "urgent"]
+    assert sorted(seen[2:]) == sorted(map(str, range(300)))
 
 
 # Who does not fit -----------------------------------------------------------------------------

@@ -169,7 +169,7 @@ class Rota:
         level = fair_level(everybody, sum(each.leases for each in everybody))
         behind = [each for each in waiting if each.leases + 2 <= current.leases]
         if behind and elapsed >= LEAST_SLICE_SECONDS:
-            due = [(each, min(each.wanted, math.ceil(level))) for each in self._ranked(behind)]
+            due = [(each, math.ceil(min(each.wanted, level))) for each in self._ranked(behind)]
             return [Move(each, most) for each, most in due if most > each.leases]
         # The more leases it has, the less one of them matters, and the rarer each is due to go.
         without = sum(1 for each in waiting if not each.leases)

@@ -367,7 +367,10 @@ class LeaseStore(Protocol):
 
     @property
     def asking(self) -> int:
-        """How many executors asked for the lease's queue when `take` looked last; itself too."""
+        """How many executors asked for the lease's queue, itself too, when there was last a look.
+
+        `take`, `exchange` and `counts` look, from time to time.
+        """
         ...
 
     def demands(self, queue: str, most: int) -> tuple[float, list[Asking]]:

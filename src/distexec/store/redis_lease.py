@@ -270,7 +270,11 @@ class RedisLeaseStore:
             self.asking = 0 if isinstance(answer, ServerError) else int(answer)
 
     def counts(self) -> bool:
-        return bool(self._call_unless_damaged("HEXISTS", self._leases, self._lease))
+        counts, asking = self._link.run(
+            ("HEXISTS", self._leases, self._lease), ("HLEN", self._demand)
+        )
+        self._hear([asking])
+        return bool(counts) and not isinstance(counts, ServerError)
 
     def leave(self, *, force: bool) -> bool:
         command = script("leave").call(

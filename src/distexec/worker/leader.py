@@ -24,6 +24,7 @@ class Leader:
     """What the leading thread of a lease does; one at a time.
 
     Args:
+        may_return: Whether calls that were taken may be given back to yield at once.
         others_wait: Whether somebody else asks for this slot; called while idle.
         should_yield: Whether the slot must be given back at this call boundary, given whether
             nothing else runs in it.
@@ -39,12 +40,13 @@ class Leader:
         runners: Runners,
         settings: Settings,
         *,
+        may_return: bool,
         others_wait: Callable[[], bool],
         should_yield: Callable[[bool], bool],
     ) -> None:
         self._store, self._name, self._ref = store, name, ref
         self._reader, self._standing, self._runners = reader, standing, runners
-        self._linger = settings.linger_seconds
+        self._linger, self._may_return = settings.linger_seconds, may_return
         self._others_wait, self._should_yield = others_wait, should_yield
         #: Whether a thread leads now. Guarded by the lease's lock.
         self.is_leading = False
@@ -79,8 +81,9 @@ class Leader:
                 standing.lose()
             elif held:
                 entries = [(each.entry, self._reader.read(each)) for each in held]
-                # Others may have asked since the last call began: these have not begun yet.
-                must_yield = self._should_yield(is_idle)
+                # Others may have asked since the last call began, and these have not begun yet.
+                # Where calls run one at a time, they would be overtaken on their way back.
+                must_yield = self._may_return and self._should_yield(is_idle)
             elif is_idle and is_main:
                 self._leave_if_idle(idle_seconds)
         except PASSING as error:

@@ -114,6 +114,7 @@ class Lease:
         self._runners = Runners(store, spec, self._changed, self._run_beside)
         self._leader = Leader(
             *(store, name, ref, self._reader, self._standing, self._runners, settings),
+            may_return=spec.limit > 1,
             others_wait=others_wait,
             should_yield=should_yield,
         )
