@@ -24,7 +24,7 @@ _CALLER: Final = (
 )
 
 _NODE: Final = (
-    f"{_CALLER} +xreadgroup +sadd +srem "
+    f"{_CALLER} +hrandfield +xreadgroup +sadd +srem "
     "+lrange +rpush +brpop +rpop +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore "
     "+watch +unwatch +setnx +setex +mget"
 )

@@ -17,10 +17,11 @@ from distexec.worker.demands import read_demands
 MOST_FOR_A_FREE_SLOT: Final = 64
 LOOKS_OF_A_FREE_SLOT: Final = 3
 
-#: Seconds between two looks of a slot that others ask for too, and how many times as long as a look
-#: itself that is at least: two percent of the time, however far the server is.
+#: Seconds between two looks of a slot that others ask for too: twenty times as long as a look takes,
+#: that is five percent of the time, within these bounds.
 LOOK_SECONDS: Final = 0.02
-LOOK_COST: Final = 50
+LONGEST_LOOK_SECONDS: Final = 0.2
+LOOK_COST: Final = 20
 
 
 class Claim(NamedTuple):
@@ -145,7 +146,8 @@ class Claims:
         began = time.monotonic()
         found = self._look(MOST_LOOKED_AT)
         now = time.monotonic()
-        self._look_at = now + max(LOOK_SECONDS, LOOK_COST * (now - began))
+        pause = min(LOOK_COST * (now - began), LONGEST_LOOK_SECONDS)
+        self._look_at = now + max(pause, LOOK_SECONDS)
         others = []
         for each in found:
             if each.name == self._current.name:
