@@ -57,14 +57,14 @@ def test_a_newcomer_gets_its_share_of_the_slots_and_no_more(
     mine, theirs, last = (str(folder / name) for name in ("mine", "theirs", "gate"))
     with open_pool(two_slots, 2) as first, open_pool(two_slots, 2) as newcomer:
         held = [first.submit(calls.wait_for, gate.path, n, mine) for n in range(2)]
-        more = [first.submit(calls.noted, mine, n, 0.001) for n in range(300)]
-        eventually(lambda: len(calls.read_ledger(mine)) == 2)
+        more = [first.submit(calls.noted, mine, n, 0.001) for n in range(100)]
+        eventually(lambda: len(calls.read_ledger(mine)) == 2, 60)
         asked = [newcomer.submit(calls.wait_for, last, n, theirs) for n in range(2)]
-        eventually(lambda: is_asked_by(two_slots, 2))
+        eventually(lambda: is_asked_by(two_slots, 2), 60)
         gate.open()
 
         eventually(lambda: len(calls.read_ledger(theirs)) == 1, 60)
-        assert not distexec.wait([*held, *more[:200]], timeout=60).not_done
+        assert not distexec.wait([*held, *more[:60]], timeout=60).not_done
         assert len(calls.read_ledger(theirs)) == 1, "the other slot stays with who had both"
         assert not distexec.wait(more, timeout=60).not_done
         eventually(lambda: len(calls.read_ledger(theirs)) == 2, 60)

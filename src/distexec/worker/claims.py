@@ -17,7 +17,7 @@ from distexec.worker.demands import read_demands
 MOST_FOR_A_FREE_SLOT: Final = 64
 LOOKS_OF_A_FREE_SLOT: Final = 3
 
-#: Seconds between two looks of a slot that others ask for too: twenty times as long as a look takes,
+#: Seconds between two looks of a slot that others ask for too: twenty times as long as a look is,
 #: that is five percent of the time, within these bounds.
 LOOK_SECONDS: Final = 0.02
 LONGEST_LOOK_SECONDS: Final = 0.2
