@@ -60,7 +60,7 @@ def serve(flags: int) -> tuple[Counter[str], list[ReplyKind]]:
         seal=seal,
         settings=Settings(),
         others_wait=lambda: True,
-        should_yield=lambda: False,
+        should_yield=lambda is_free: False,
         refusals=Refusals(),
         tally=Histogram(),
     ).run()

@@ -97,6 +97,8 @@ class Rota:
         self._current: Hashable = None
         self._began = 0.0
         self._is_turn = False
+        #: Since when its executor has more leases than an equal that waits; ``None`` if it has not.
+        self._ahead_since: float | None = None
         #: Since when the slot passes over lower work that waits; ``None`` if it does not.
         self._passing_since: float | None = None
         #: Seconds that this must last before the next turn of lower work.
@@ -106,6 +108,7 @@ class Rota:
         """Note that the slot serves *name* from now on."""
         self.end(now)
         self._current, self._began, self._is_turn = name, now, is_turn
+        self._ahead_since = None
         if is_turn:
             self._passing_since = None
 
@@ -140,8 +143,7 @@ class Rota:
     def moves(self, current: Claimant, others: Iterable[Claimant], now: float) -> list[Move]:
         """To whom the slot should turn at this call boundary, best first; none: it stays."""
         others = list(others)
-        elapsed = now - self._began
-        if self._is_turn and elapsed < TURN_SECONDS:
+        if self._is_turn and now - self._began < TURN_SECONDS:
             return []
         everybody = [current, *others]
         higher = [each for each in others if each.is_waiting and each.priority > current.priority]
@@ -156,25 +158,30 @@ class Rota:
         if turn is not None:
             return [turn]
         equals = [each for each in others if each.priority == current.priority]
-        return self._moves_to_equals(current, equals, elapsed)
+        return self._moves_to_equals(current, equals, now)
 
     def _moves_to_equals(
-        self, current: Claimant, equals: Sequence[Claimant], elapsed: float
+        self, current: Claimant, equals: Sequence[Claimant], now: float
     ) -> list[Move]:
         """An equal gets what is due to it; where that is the same for both, they take turns."""
         waiting = [each for each in equals if each.is_waiting and each.leases < current.leases]
         if not waiting:
+            self._ahead_since = None
             return []
         everybody = [current, *equals]
         level = fair_level(everybody, sum(each.leases for each in everybody))
         behind = [each for each in waiting if each.leases + 2 <= current.leases]
-        if behind and elapsed >= LEAST_SLICE_SECONDS:
+        if behind and now - self._began >= LEAST_SLICE_SECONDS:
             due = [(each, math.ceil(min(each.wanted, level))) for each in self._ranked(behind)]
             return [Move(each, most) for each, most in due if most > each.leases]
-        # The more leases it has, the less one of them matters, and the rarer each is due to go.
+        # The more leases it has, the less one of them matters, and the rarer each is due to go. And
+        # a lease that is about to go is still counted.
         without = sum(1 for each in waiting if not each.leases)
         length = SLICE_SECONDS * current.leases / max(without, 1)
-        if elapsed >= max(length, LEAST_SLICE_SECONDS):
+        if self._ahead_since is None:
+            self._ahead_since = now
+        since = self._began if without else self._ahead_since
+        if now - since >= max(length, LEAST_SLICE_SECONDS):
             return [Move(each, each.leases + 1) for each in self._ranked(waiting)]
         return []
 
