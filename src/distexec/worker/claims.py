@@ -4,6 +4,7 @@ holds everybody to it."""
 import secrets
 import time
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from distexec.scheduling.fairness import MOST_LOOKED_AT, Claimant, Move, Rota
@@ -51,10 +52,11 @@ class Claims:
         self._queue, self._store, self._seal = queue, store, seal
         self._settings, self._refusals, self._share = settings, refusals, share
         self._rota = Rota()
-        #: Whom the slot serves now.
-        self._current = Claimant(name=None, priority=0, leases=0, wanted=0)
+        #: Whom the slot serves now, and whom it was admitted by last.
+        self._current = self._next = Claimant(name=None, priority=0, leases=0, wanted=0)
         self._claimed: Claim | None = None
-        self._look_at = 0.0
+        #: When to look again, and how many asked at the last look.
+        self._look_at, self._seen = 0.0, 0
         self._limits: dict[ExecutorRef, int] = {}
 
     def next(self, fruitless: Collection[ExecutorRef]) -> Claim | None:
@@ -73,7 +75,6 @@ class Claims:
             for move in self._rota.order(eligible, time.monotonic()):
                 claim = self._admit(move, is_free=True)
                 if claim is not None:
-                    self._current = move.claimant
                     return self._begin(claim)
             if len(found) < MOST_FOR_A_FREE_SLOT:
                 break
@@ -100,7 +101,7 @@ class Claims:
         """
         if self._claimed is not None:
             return True
-        if self._store.asking <= 1 or time.monotonic() < self._look_at:
+        if self._store.asking <= 1 or not self._is_due():
             return False
         others = self._look_at_others()
         moves = self._rota.moves(self._current, others, time.monotonic())
@@ -110,11 +111,18 @@ class Claims:
         """Whether another executor can use the slot, which is idle: it was claimed then."""
         if self._claimed is not None:
             return True
-        if not self._store.asking or time.monotonic() < self._look_at:
+        if not self._store.asking or not self._is_due():
             return False
         return self._claim(self._rota.order(self._look_at_others(), time.monotonic()))
 
+    def _is_due(self) -> bool:
+        """Whether it is time to look again: at once where somebody else has come."""
+        asking, seen = self._store.asking, self._seen
+        self._seen = min(asking, seen)
+        return asking > seen or time.monotonic() >= self._look_at
+
     def _begin(self, claim: Claim) -> Claim:
+        self._current = self._next
         self._rota.begin(claim.ref, time.monotonic(), is_turn=claim.is_turn)
         return claim
 
@@ -122,7 +130,6 @@ class Claims:
         for move in moves:
             self._claimed = self._admit(move, is_free=False)
             if self._claimed is not None:
-                self._current = move.claimant
                 return True
         return False
 
@@ -140,14 +147,17 @@ class Claims:
             wanted=move.most,
             share=share,
         )
-        return Claim(ref, lease, move.is_turn) if admitted else None
+        if not admitted:
+            return None
+        self._next = replace(move.claimant, leases=move.claimant.leases + 1)
+        return Claim(ref, lease, move.is_turn)
 
     def _look_at_others(self) -> list[Claimant]:
         began = time.monotonic()
         found = self._look(MOST_LOOKED_AT)
         now = time.monotonic()
         pause = min(LOOK_COST * (now - began), LONGEST_LOOK_SECONDS)
-        self._look_at = now + max(pause, LOOK_SECONDS)
+        self._look_at, self._seen = now + max(pause, LOOK_SECONDS), self._store.asking
         others = []
         for each in found:
             if each.name == self._current.name:
