@@ -55,6 +55,9 @@ RETURN_AFTER = 0.005
 REPLY_DELAY = 0.001
 
 _FUNCTION = (b"function", b"")
+
+#: Shows what learning is worth: with nothing learned, each travels by itself.
+TINY = [1e-5] * 5000
 _PLACE = Place(("q",))
 
 
@@ -99,9 +102,16 @@ class Outcome(NamedTuple):
 
 
 class Simulation:
-    """One executor, one server, and the slots."""
+    """One executor, one server, and the slots.
 
-    def __init__(self, durations: list[float], nodes: int, slots: int) -> None:
+    Args:
+        learns: Whether caller and leases learn how long calls last.
+    """
+
+    def __init__(
+        self, durations: list[float], nodes: int, slots: int, *, learns: bool = True
+    ) -> None:
+        self.learns = learns
         self.durations, self.nodes, self.slots = durations, nodes, slots
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
@@ -206,7 +216,8 @@ class Simulation:
         for call in ended:
             duration = self.durations[call.number]
             self.window.settle(call.number)
-            self.window.learned.add(_FUNCTION[0], duration, duration)
+            if self.learns:
+                self.window.learned.add(_FUNCTION[0], duration, duration)
         for call in returned:
             self.window.give_back(call.number, call.entry)
         self.window.note_taking(str(id(lease)), many=lease.takes_many)
@@ -276,7 +287,8 @@ class Lease:
 
     def finish(self, call: PendingCall, duration: float) -> None:
         now = self._simulation.now
-        self._run_times.add(_FUNCTION[0], duration, duration)
+        if self._simulation.learns:
+            self._run_times.add(_FUNCTION[0], duration, duration)
         if not self._ended:
             self._since = now
         self._ended.append(call)
@@ -321,10 +333,11 @@ class Lease:
 def main() -> None:
     options = read_options(__doc__, rounds=1)
     nodes = 20 if options.quick else NODES
-    slots = nodes * SLOTS_OF_NODE
     report = Report("simulate", __doc__ or "", "", plot="of the ideal, %")
-    for name, durations in scenarios(slots).items():
-        outcome = Simulation(durations, nodes, slots).run()
+
+    def add(name: str, durations: list[float], nodes: int, *, learns: bool = True) -> None:
+        slots = nodes * SLOTS_OF_NODE
+        outcome = Simulation(durations, nodes, slots, learns=learns).run()
         least = ideal(durations, slots)
         report.add(name, "ideal, s", [least])
         report.add(name, "makespan, s", [outcome.makespan])
@@ -335,6 +348,20 @@ def main() -> None:
         report.add(name, "caller busy, %", [outcome.caller])
         report.add(name, "server busy, %", [outcome.server])
         report.add(name, "policy, µs for each call", [outcome.policy])
+
+    for name, durations in scenarios(nodes * SLOTS_OF_NODE).items():
+        add(name, durations, nodes)
+    for name, learns in (("learned", True), ("nothing learned", False)):
+        add(f"tiny calls on one node, {name}", TINY, nodes=1, learns=learns)
+    report.target(
+        "tiny calls on one node: the makespan with nothing learned, over learned",
+        report.ratio(
+            "makespan, s",
+            "tiny calls on one node, nothing learned",
+            "tiny calls on one node, learned",
+        ),
+        at_least=1.5,
+    )
     report.finish(options)
 
 
