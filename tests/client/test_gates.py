@@ -65,9 +65,10 @@ def filled(limit: int = 4, **counts: Limits) -> tuple[Window, list[PendingCall]]
 
 def test_a_call_without_a_limit_passes_those_that_wait() -> None:
     """They must not block it: else one slow limit would stop a whole program."""
-    window, _ = filled(a=SLOW, b=SLOW, c=Limits(), d=Limits())
+    window, calls = filled(a=SLOW, b=SLOW, c=Limits(), d=Limits())
 
     assert numbers(window.take_ready(1, 0.0)) == [3, 4]
+    assert window.find(1) is calls[0], "`distexec explain` asks for it"
     assert (window.limited, window.outstanding, window.counts().waiting) == (2, 2, 0)
 
 

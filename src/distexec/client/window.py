@@ -324,7 +324,7 @@ class Window:
     def find(self, number: int) -> PendingCall | None:
         """The call with that number, if it is not settled."""
         with self._lock:
-            here = (call for call in [*self._lines, *self._resting] if call.number == number)
+            here = (call for call in self._here() if call.number == number)
             return self._flight.calls.get(number) or next(here, None)
 
     def settle(self, number: int, failed: int = 0) -> PendingCall | None:
