@@ -18,8 +18,11 @@ def record_grants() -> None:
     """Write down each instant that the server gives, and take those out that go back."""
     ask = RedisLimitStore.grant
 
-    def recorded(self: RedisLimitStore, key: str, *, interval: int, **rest: Any) -> Any:
-        grants = ask(self, key, interval=interval, **rest)
+    def recorded(
+        self: RedisLimitStore, key: str, *, interval: int, unused: tuple[int, int], **rest: Any
+    ) -> Any:
+        grants = ask(self, key, interval=interval, unused=unused, **rest)
+        granted[:] = [at for at in granted if not unused[0] <= at < unused[1]]
         granted.extend(grants.first + n * interval for n in range(grants.calls))
         return grants
 
