@@ -22,8 +22,8 @@ from cluster.rig import NodeProcess, RealCluster
 from conftest import eventually
 from distexec.engine.server import find_server
 from distexec.settings import Settings
+from distexec.store import keys
 from distexec.store.endpoint import Endpoint
-from distexec.store.keys import HISTORY
 from distexec.store.link import Link
 
 from .proxy import Proxy
@@ -151,10 +151,9 @@ class Rig:
             link.close()
 
     def own_keys(self) -> list[str]:
-        """Our keys, but for those of the nodes, and what is kept for the next caller."""
+        """Our keys, but for those that live with the nodes, or are to outlive their caller."""
         names = [name.decode() for name in self.ask("KEYS", "dx:*")]
-        others = ("dx:{nodes}", "dx:{totals}", HISTORY)
-        return [name for name in names if not name.startswith(others)]
+        return [name for name in names if not name.startswith(keys.OUTLIVING)]
 
     @contextlib.contextmanager
     def processes(

@@ -15,6 +15,7 @@ import pytest
 import distexec
 from conftest import eventually
 from distexec.settings import Settings
+from distexec.store import keys
 from distexec.store.link import Link
 from properties import calls
 
@@ -250,7 +251,7 @@ def test_an_executor_leaves_no_key_no_thread_and_no_descriptor(
         def is_clean() -> bool:
             assert (process.num_fds(), set(threading.enumerate())) == before
             found = [key.decode() for key in link.call("KEYS", "dx:*")]
-            assert [key for key in found if "{nodes}" not in key] == []
+            assert [key for key in found if not key.startswith(keys.OUTLIVING)] == []
             return True
 
         eventually(is_clean)

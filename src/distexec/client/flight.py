@@ -109,11 +109,11 @@ class Flight:
         ]
 
     def highest_unstarted(self) -> int | None:
-        """The priority of the most urgent call that does not run, as far as we know."""
+        """The priority given to the most urgent call that does not run, as far as we know."""
         if len(self.priorities) == 1:
             return next(iter(self.priorities))
-        ranks = [_rank(calls[0]) for calls in self._entries.values() if not calls[-1].started]
-        return max(ranks, default=None)
+        unstarted = (calls[0] for calls in self._entries.values() if not calls[-1].started)
+        return max((call.place.priority for call in unstarted), default=None)
 
     def clear(self) -> None:
         """Let go of everything, but not of the numbers: none is used twice."""

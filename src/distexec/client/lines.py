@@ -31,6 +31,8 @@ class Lines:
         self._lines: dict[Place, Line] = {}
         self._turns = Turns()
         self._count = 0
+        #: Waiting calls that were sent before: the reply to that may still come.
+        self.again: dict[int, PendingCall] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -55,11 +57,13 @@ class Lines:
     def forget(self, call: PendingCall) -> None:
         """Count *call* no more: it left from wherever it stood."""
         self._lines[call.place].forget()
+        self.again.pop(call.number, None)
         self._count -= 1
 
     def clear(self) -> None:
         """Let go of everything."""
         self._lines.clear()
+        self.again.clear()
         self._count = 0
 
     def take(self, turn: Turn, most: int) -> list[PendingCall]:
@@ -70,6 +74,8 @@ class Lines:
             self._turns.note(turn.heads, turn.chosen, len(calls), by_share=turn.effective.by_share)
         for call in calls:
             call.effective = turn.effective
+            if self.again:
+                self.again.pop(call.number, None)
         return calls
 
     def turn(self, judge: Judge, blocked: Collection[Place] = ()) -> Turn | None:

@@ -2,32 +2,29 @@
 
 A window decides and remembers; it never sends. All its methods are short and take its lock. What
 waits is in `distexec.client.line`, for a limit in `distexec.client.gates`, and what is sent in
-`distexec.client.flight`.
+`distexec.client.flight`; what goes from one to the other is decided in
+`distexec.client.departures`.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from distexec.client.calls import NO_LIMITS, Batch, CallState, PendingCall, Place
+from distexec.client.calls import NO_LIMITS, Batch, CallState, PendingCall
+from distexec.client.departures import Chooser, Departures
 from distexec.client.flight import Entry, Flight
 from distexec.client.gates import Gates, PermitGate, PermitQuestion, RateGate, RateQuestion
 from distexec.client.learned import Learned
-from distexec.client.line import APART, Resting
-from distexec.client.lines import Judge, Lines, Turn
+from distexec.client.line import Resting
+from distexec.client.lines import Lines
 from distexec.client.tally import Tally
-from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_short
 from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.permits import Permits
 from distexec.scheduling.placement import Estimate
-from distexec.scheduling.priorities import Effective, Priority, effective
+from distexec.scheduling.priorities import Effective
 from distexec.scheduling.rate_limits import Grants
-from distexec.scheduling.run_times import RunTime
-from distexec.wire.records import CallFlag, Reply
-
-#: Takes a call, and what is known of its function in each queue and of its use of processors.
-Chooser = Callable[[PendingCall, Mapping[str, RunTime | None], float], tuple[Estimate, ...]]
+from distexec.wire.records import Reply
 
 
 class WindowCounts(NamedTuple):
@@ -53,18 +50,15 @@ class Window:
     def __init__(
         self, limit: int, choose: Chooser | None = None, learned: Learned | None = None
     ) -> None:
-        self._limit, self._choose = limit, choose
+        self._limit = limit
         self.learned = learned or Learned()
         self._lock = threading.Lock()
         self._lines, self._resting, self._flight = Lines(), Resting(), Flight()
         #: Where calls wait for a limit. What that lets go is the next of its line.
         self._gates = Gates()
-        #: Waiting calls that were sent before: the reply to that may still come.
-        self._again: dict[int, PendingCall] = {}
+        self._departures = Departures(self._lines, self._flight, limit, self.learned, choose)
         self._tally = Tally()
         self._holds = 0
-        #: Leases that take several entries at a time.
-        self._greedy: set[str] = set()
 
     # What is where.
 
@@ -173,59 +167,20 @@ class Window:
     def take_ready(self, leases: int, now: float) -> list[Batch]:
         """Move the calls that may go now from waiting to sent, packed into batches.
 
-        Each queue has its own room: one that nobody serves does not stop the others.
-
         Entry numbers are given here, so whoever takes must send before anybody takes again.
         """
-        batches: list[Batch] = []
         with self._lock:
-            limit = self._limit + len(self._tally.parents)
-            judge = self._judge(leases, now)
-            blocked: list[Place] = []
-            while not self._holds and (turn := self._lines.turn(judge, blocked)) is not None:
-                run_time = self.learned.run_time(turn.first)
-                self._find_queue(turn.first)
-                in_order = not self._greedy and not self._short_in_flight(2 * limit)
-                most = calls_in_flight(run_time, leases, limit, in_order=in_order)
-                room = most - self._flight.queues.get(turn.first.queue, 0)
-                if room > 0 or turn.first.passed:
-                    # What its limit let go is due now: it goes beside what is in flight.
-                    batches.append(self._pack(turn, run_time, max(room, 1), leases))
-                else:
-                    blocked.append(turn.place)
-        return batches
-
-    def _pack(self, turn: Turn, run_time: RunTime | None, room: int, leases: int) -> Batch:
-        """Take the call whose *turn* it is, and those after it that fit into the same entry."""
-        fitting = calls_per_entry(run_time, len(turn.line), leases)
-        calls = self._lines.take(turn, min(fitting, room))
-        first = calls[0]
-        for call in calls if first.estimates else ():
-            call.queue, call.estimates = first.queue, first.estimates
-        short = CallFlag.SHORT if is_short(run_time) else 0
-        for call in calls:
-            if self._again:
-                self._again.pop(call.number, None)
-            call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & APART else short)
-        return self._flight.send(calls, calls[0].queue)
-
-    def _find_queue(self, call: PendingCall) -> None:
-        """Choose among the queues that *call* may go to, as late as can be."""
-        if len(call.place.queues) > 1 and self._choose is not None:
-            run_times = {
-                queue: self.learned.run_time_in(call.function[0], queue)
-                for queue in call.place.queues
-            }
-            call.estimates = self._choose(call, run_times, self.learned.cpu_share or 1.0)
-            call.queue = call.estimates[0].queue
+            if self._holds:
+                return []
+            return self._departures.take_ready(leases, now, len(self._tally.parents))
 
     def judge(
         self, call: PendingCall, leases: int, now: float
     ) -> tuple[tuple[Estimate, ...], Effective]:
         """What a call that waits here may expect of its queues, and how urgent it is by now."""
         with self._lock:
-            self._find_queue(call)
-            return call.estimates, self._judge(leases, now)(call)
+            self._departures.find_queue(call)
+            return call.estimates, self._departures.judge(call, leases, now)
 
     def movable(self, is_stuck: Callable[[str, tuple[str, ...]], bool]) -> list[Entry]:
         """The entries that nobody may have taken, of calls that have a choice and are stuck."""
@@ -247,10 +202,6 @@ class Window:
             )
             return waiting + self._flight.queues.get(queue, 0)
 
-    def _short_in_flight(self, most: int) -> bool:
-        """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""
-        return len(self._flight) > most or self._flight.short_count > 0
-
     def start(self, number: int) -> PendingCall | None:
         """Note that a call runs."""
         with self._lock:
@@ -262,13 +213,7 @@ class Window:
     def entries_to_overtake(self, leases: int, now: float) -> list[Entry]:
         """The entries that should make way for the most urgent waiting call, each told once."""
         with self._lock:
-            firsts = self._lines.firsts()
-            lowest = min(self._flight.priorities, default=Priority.URGENT)
-            if self._holds or all(first.place.priority <= lowest for first in firsts):
-                return []
-            judge = self._judge(leases, now)
-            first = max(firsts, key=lambda call: judge(call).value)
-            return self._flight.entries_below(first.place, judge(first).value)
+            return [] if self._holds else self._departures.to_overtake(leases, now)
 
     def priority(self) -> int:
         """The priority given to the most urgent call that does not run; MEDIUM if all do.
@@ -277,32 +222,12 @@ class Window:
         same right to their slots however old their calls are.
         """
         with self._lock:
-            waiting = [call.place.priority for call in self._lines.firsts()]
-            sent = self._flight.highest_unstarted()
-            return max(waiting if sent is None else [*waiting, sent], default=Priority.MEDIUM)
-
-    def _judge(self, leases: int, now: float) -> Judge:
-        backlog_seconds = (self.learned.mean or 0.0) * len(self._lines) / max(leases, 1)
-
-        def judge(call: PendingCall) -> Effective:
-            run_time = self.learned.run_time(call)
-            return effective(
-                call.place.priority,
-                waited=now - call.submitted_at,
-                backlog_seconds=backlog_seconds,
-                run_seconds=None if run_time is None else run_time.mean,
-                size=len(call.payload),
-            )
-
-        return judge
+            return self._departures.priority()
 
     def note_taking(self, lease: str, *, many: bool) -> None:
         """Note that *lease* takes several entries at a time from now on, or one."""
         with self._lock:
-            if many:
-                self._greedy.add(lease)
-            else:
-                self._greedy.discard(lease)
+            self._departures.note_taking(lease, many=many)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -319,7 +244,7 @@ class Window:
 
     def is_awaited(self, number: int) -> bool:
         """Whether the call was sent, and its reply is welcome."""
-        return number in self._flight.calls or number in self._again
+        return number in self._flight.calls or number in self._lines.again
 
     def find(self, number: int) -> PendingCall | None:
         """The call with that number, if it is not settled."""
@@ -350,7 +275,7 @@ class Window:
         return ended
 
     def _settle(self, number: int, failed: int = 0) -> PendingCall | None:
-        call = self._flight.calls.get(number) or self._again.get(number)
+        call = self._flight.calls.get(number) or self._lines.again.get(number)
         if call is None or (failed and call.limits.retry and failed < call.attempt):
             return None
         if call.state is CallState.SENT:
@@ -382,12 +307,11 @@ class Window:
     def _drop(self, call: PendingCall, state: CallState) -> bool:
         """Take *call* out of what waits and rests, if it does; its place is skipped later."""
         if call.state is CallState.WAITING:
-            self._again.pop(call.number, None)
             self._lines.forget(call)
             self._tally.remove(call)
             self._gates.release(call)
         elif call.state is CallState.LIMITED:
-            self._again.pop(call.number, None)
+            self._lines.again.pop(call.number, None)
             self._gates.release(call)
         elif call.state is not CallState.RESTING:
             return False
@@ -398,7 +322,7 @@ class Window:
         """Settle every call without a reply."""
         with self._lock:
             calls = [*self._flight.calls.values(), *self._here()]
-            for part in (self._flight, self._lines, self._gates, self._resting, self._again):
+            for part in (self._flight, self._lines, self._gates, self._resting):
                 part.clear()
             self._tally.clear()
             for call in calls:
@@ -475,7 +399,7 @@ class Window:
     def _wait_again(self, calls: list[PendingCall]) -> None:
         for call in calls:
             call.state = CallState.WAITING
-            self._again[call.number] = call
+            self._lines.again[call.number] = call
         self._lines.put_back([call for call in calls if not call.has_gates])
         for call in [call for call in reversed(calls) if call.has_gates]:
             self._tally.remove(call)

@@ -63,6 +63,9 @@ LETTER_CALLS = "dx:{letters}:calls"
 #: How long calls last, as callers learned it.
 HISTORY = "dx:history"
 
+#: What keys begin with that are no session's, and outlive all of them.
+OUTLIVING = ("dx:{nodes}:", "dx:{totals}:", "dx:{letters}:", HISTORY)
+
 
 def serial(source: str) -> str:
     """The last addition of a caller or node to the totals."""
