@@ -128,12 +128,14 @@ def test_urgent_work_has_the_slot_at_the_next_call_boundary(
         connect(cluster, 1, queue="left", name="urgent") as other,
     ):
         low, urgent = one.options(priority=3), other.options(priority=9)
+        asks = f"HLEN {keys.demand('left')}"
+        # Executors of other tests have gone: a slot looks for new ones, and not all the time.
+        eventually(lambda: cluster.server.command(asks) == ":0\r\n")
         running = low.submit(calls.wait_for, gate.path, "running", ledger)
         eventually(lambda: calls.read_ledger(ledger) == ["running"])
         later = [low.submit(calls.note, ledger, n) for n in range(300)]
 
         future = urgent.submit(calls.note, ledger, "urgent")
-        asks = f"HLEN {keys.demand('left')}"
         eventually(lambda: cluster.server.command(asks) == ":2\r\n")
         gate.open()
 

@@ -101,7 +101,7 @@ class Claims:
         """
         if self._claimed is not None:
             return True
-        if self._store.asking <= 1 or not self._is_due():
+        if not self._is_due() or self._store.asking <= 1:
             return False
         others = self._look_at_others()
         moves = self._rota.moves(self._current, others, time.monotonic())
@@ -111,7 +111,7 @@ class Claims:
         """Whether another executor can use the slot, which is idle: it was claimed then."""
         if self._claimed is not None:
             return True
-        if not self._store.asking or not self._is_due():
+        if not self._is_due() or not self._store.asking:
             return False
         return self._claim(self._rota.order(self._look_at_others(), time.monotonic()))
 
