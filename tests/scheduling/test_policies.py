@@ -324,6 +324,9 @@ def test_what_waited_is_expected_to_wait() -> None:
     assert not sharing.usually_waits(RunTime(0.05, 0.0, 0.05))
     assert not sharing.usually_waits(RunTime(0.001, 0.0, 0.0))
     assert not sharing.usually_waits(None)
+    assert sharing.usually_computes(RunTime(0.05, 0.0, 0.05))
+    assert not sharing.usually_computes(RunTime(0.05, 0.0, 0.001))
+    assert not sharing.usually_computes(None)
 
 
 @given(st.integers(0, 2000), LIMITS, st.booleans())

@@ -1,6 +1,6 @@
 """When calls share a process on threads: when all of them only wait."""
 
-from distexec.scheduling.run_times import RunTime
+from distexec.scheduling.run_times import COMPUTING_SHARE, RunTime
 from distexec.wire.records import Sharing
 
 #: Seconds without using the processor after which a running call counts as waiting. Where the
@@ -27,6 +27,11 @@ def usually_waits(run_time: RunTime | None) -> bool:
         and run_time.mean > THREADS_SECONDS
         and run_time.cpu_share < WAITING_SHARE
     )
+
+
+def usually_computes(run_time: RunTime | None) -> bool:
+    """Whether calls of a function, as far as that is known, compute most of their time."""
+    return run_time is not None and run_time.cpu_share > COMPUTING_SHARE
 
 
 def is_waiting(sharing: Sharing, elapsed: float, cpu: float, *, is_expected: bool) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from distexec.errors import CallKilled, DistexecError
+from distexec.scheduling.sharing import usually_computes
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.records import ExecutorSpec, Sharing
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks for room: waiting calls are known by then, and asking is not free.
 ROOM_SECONDS = 0.02
+
+#: The same while calls run that others of their functions say compute: each look takes the
+#: interpreter's lock from them, fifty a second are a hundredth of their time.
+COMPUTING_ROOM_SECONDS = 0.1
 
 #: Seconds until the next look where nothing is expected.
 QUIET_SECONDS = 0.5
@@ -74,6 +79,7 @@ class Overseer:
             known = standing.run_times
             room = 0 if standing.has_ended else self._runners.room_for(running, known, now)
             waiting, busy = len(hands.taken), len(running)
+            compute = all(usually_computes(known.get(e.taken.call.function_id)) for e in running)
             expects = bool(standing.outbox or waiting or unannounced)
             quiet = QUIET_SECONDS if busy else None
         if busy and standing.is_void:
@@ -94,7 +100,9 @@ class Overseer:
             return 0.0
         if quiet is None:
             return None
-        return min(due_in, quiet if self._spec.sharing is Sharing.NEVER else ROOM_SECONDS)
+        if self._spec.sharing is Sharing.NEVER:
+            return min(due_in, quiet)
+        return min(due_in, COMPUTING_ROOM_SECONDS if compute else ROOM_SECONDS)
 
     def _add_runners(self, room: int, waiting: int, busy: int) -> int:
         try:
