@@ -15,6 +15,7 @@ from distexec.client.calls import Batch, CallState, PendingCall, Place
 from distexec.client.futures import Future
 from distexec.client.line import ALONE_BYTES
 from distexec.client.window import Window
+from distexec.scheduling.placement import Estimate
 from distexec.wire.records import CallFlag
 
 #: The window looks at no clock.
@@ -170,6 +171,38 @@ def test_one_queue_that_is_full_does_not_stop_the_others() -> None:
     window.add(make_call(5, queue="served"))
 
     assert numbers(window.take_ready(1, NOW)) == [1, 2, 5]
+
+
+def test_calls_choose_their_queue_when_they_go() -> None:
+    """As late as can be; and again when they come back, unless they run."""
+    queues = iter("aabbb")
+
+    def choose(*_: object) -> tuple[Estimate, ...]:
+        queue = next(queues)
+        return (Estimate(queue=queue, wait=0.0, run=1.0, fetch=0.0, slowdown=1.0),)
+
+    window = Window(2, choose)
+    for number in range(1, 4):
+        call = make_call(number)
+        call.place = Place(("a", "b"))
+        window.add(call)
+    assert window.queues() == set(), "nobody is asked before it is known who"
+
+    sent = [(batch.queue, numbers([batch])) for batch in window.take_ready(2, now=1.0)]
+    window.start(1)
+    asked: list[tuple[str, tuple[str, ...], float]] = []
+    entries = window.movable(lambda *about: not asked.append(about))  # type: ignore[func-returns-value]
+    window.take_back(entries)
+
+    assert sent == [("a", [1]), ("a", [2]), ("b", [3])]
+    assert sorted(asked) == [("a", ("a", "b"), 1.0), ("b", ("a", "b"), 1.0)]
+    assert entries == [("a", 2), ("b", 1)]
+    assert [(b.queue, numbers([b])) for b in window.take_ready(2, now=2.0)] == [
+        ("b", [2]),
+        ("b", [3]),
+    ]
+    assert window.queues() == {"a", "b"}
+    assert window.sent_to("b") == window.backlog_of("b") == 2
 
 
 def test_urgent_calls_overtake_what_was_sent_and_nobody_took() -> None:

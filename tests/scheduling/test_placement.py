@@ -155,3 +155,14 @@ def test_noise_moves_nothing(state: QueueState, noise: float, seed: int) -> None
     assert not is_worth_moving(one, [other])
     assert not is_worth_moving(other, [one])
     assert choose([one, other], random.Random(seed)) in (one, other)
+
+
+def test_a_free_slot_elsewhere_ends_a_long_wait() -> None:
+    """Nobody knew that the calls before it last for hours; where all are busy it stays."""
+    here = estimate(queue(node(busy=4)), run_seconds=None)
+    free = estimate(queue(node()), run_seconds=None)
+    busy = estimate(queue(node(busy=4)), run_seconds=None)
+
+    assert not is_worth_moving(here, [free], waited=0.1)
+    assert is_worth_moving(here, [free], waited=0.5)
+    assert not is_worth_moving(here, [busy], waited=100.0)

@@ -61,12 +61,14 @@ class Departures:
             room = most - self._flight.queues.get(turn.first.queue, 0)
             if room > 0 or turn.first.passed:
                 # What its limit let go is due now: it goes beside what is in flight.
-                batches.append(self._pack(turn, run_time, max(room, 1), leases))
+                batches.append(self._pack(turn, run_time, max(room, 1), leases, now))
             else:
                 blocked.append(turn.place)
         return batches
 
-    def _pack(self, turn: Turn, run_time: RunTime | None, room: int, leases: int) -> Batch:
+    def _pack(
+        self, turn: Turn, run_time: RunTime | None, room: int, leases: int, now: float
+    ) -> Batch:
         """Take the call whose *turn* it is, and those after it that fit into the same entry."""
         fitting = calls_per_entry(run_time, len(turn.line), leases)
         calls = self._lines.take(turn, min(fitting, room))
@@ -76,7 +78,7 @@ class Departures:
         short = CallFlag.SHORT if is_short(run_time) else 0
         for call in calls:
             call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & APART else short)
-        return self._flight.send(calls, first.queue)
+        return self._flight.send(calls, first.queue, now)
 
     def _short_in_flight(self, most: int) -> bool:
         """Whether more than *most* calls are in flight, or a short one: it makes leases greedy."""

@@ -252,7 +252,7 @@ class Dispatcher:
                 self._session.server_time,
                 channel.spec.name,
                 _caller(),
-                channel.window.outstanding,
+                channel.window.backlog_of(queue),
                 int(self._session.codec),
                 priority,
             )

@@ -23,6 +23,8 @@ class Flight:
         #: How many of the calls are in each queue, and have each priority.
         self.queues: dict[str, int] = {}
         self.priorities: dict[int, int] = {}
+        #: When entries were sent whose calls had a choice of queues.
+        self._chosen_at: dict[Entry, float] = {}
         #: Entries that somebody has taken, or that nothing overtakes.
         self._in_order: set[Entry] = set()
         #: How many of the calls are marked as short. Counted as they come and go: there may be
@@ -32,7 +34,7 @@ class Flight:
     def __len__(self) -> int:
         return len(self.calls)
 
-    def send(self, calls: list[PendingCall], queue: str) -> Batch:
+    def send(self, calls: list[PendingCall], queue: str, now: float) -> Batch:
         """Put *calls* into one new entry of *queue*."""
         entry = self._last_entry[queue] = self._last_entry.get(queue, 0) + 1
         sent = CallState.SENT
@@ -42,6 +44,8 @@ class Flight:
                 self.short_count += 1
             self.calls[call.number] = call
         self._entries[queue, entry] = calls
+        if len(calls[0].place.queues) > 1:
+            self._chosen_at[queue, entry] = now
         priority = calls[0].place.priority
         self.queues[queue] = self.queues.get(queue, 0) + len(calls)
         self.priorities[priority] = self.priorities.get(priority, 0) + len(calls)
@@ -58,6 +62,7 @@ class Flight:
         if not siblings:
             del self._entries[key]
             self._in_order.discard(key)
+            self._chosen_at.pop(key, None)
         _uncount(self.queues, call.queue)
         _uncount(self.priorities, call.place.priority)
 
@@ -95,17 +100,25 @@ class Flight:
         self._in_order.update(found)
         return found
 
-    def choices(self) -> set[tuple[str, tuple[str, ...]]]:
-        """The queues that calls with a choice were sent to, each with what they chose from."""
-        firsts = (calls[0] for calls in self._entries.values())
-        return {(call.queue, call.place.queues) for call in firsts if len(call.place.queues) > 1}
+    def choices(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """The queues where calls with a choice do not run, as far as we know, and since when.
+
+        Each with what they chose from.
+        """
+        oldest: dict[tuple[str, tuple[str, ...]], float] = {}
+        for entry, sent_at in self._chosen_at.items():  # The oldest first.
+            call = self._entries[entry][0]
+            if not call.started:
+                oldest.setdefault((call.queue, call.place.queues), sent_at)
+        return oldest
 
     def entries_of(self, choices: Collection[tuple[str, tuple[str, ...]]]) -> list[Entry]:
         """The entries of such calls that do not run, as far as we know."""
         return [
             entry
-            for entry, calls in self._entries.items()
-            if not calls[0].started and (entry[0], calls[0].place.queues) in choices
+            for entry in self._chosen_at
+            if not (first := self._entries[entry][0]).started
+            and (entry[0], first.place.queues) in choices
         ]
 
     def highest_unstarted(self) -> int | None:
@@ -117,8 +130,10 @@ class Flight:
 
     def clear(self) -> None:
         """Let go of everything, but not of the numbers: none is used twice."""
-        for part in (self.calls, self._entries, self.queues, self.priorities, self._in_order):
+        for part in (self.calls, self._entries, self.queues, self.priorities):
             part.clear()
+        self._in_order.clear()
+        self._chosen_at.clear()
         self.short_count = 0
 
 

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from distexec.client.calls import PendingCall
@@ -74,7 +75,7 @@ class Placing:
         with self._lock:
             self._look(now, nodes)
         for channel in self._session.channels():
-            entries = channel.window.movable(self._is_stuck)
+            entries = channel.window.movable(partial(self._is_stuck, now))
             if entries:
                 self._session.recall(channel, entries)
                 self._session.dispatch(channel, at_once=False)
@@ -144,10 +145,14 @@ class Placing:
             return 1.0
         return estimate(state, run_seconds=1.0, cpu_share=cpu_share).slowdown
 
-    def _is_stuck(self, queue: str, choice: tuple[str, ...]) -> bool:
-        """Whether calls that nobody took in *queue* would do much better elsewhere."""
+    def _is_stuck(self, now: float, queue: str, choice: tuple[str, ...], since: float) -> bool:
+        """Whether calls that were sent to *queue*, and not taken, would do much better elsewhere.
+
+        Args:
+            since: When the oldest of them was sent.
+        """
         here = estimate(self.state(queue), run_seconds=None)
         elsewhere = [
             estimate(self.state(other), run_seconds=None) for other in choice if other != queue
         ]
-        return is_worth_moving(here, elsewhere)
+        return is_worth_moving(here, elsewhere, waited=now - since)

@@ -182,17 +182,24 @@ class Window:
             self._departures.find_queue(call)
             return call.estimates, self._departures.judge(call, leases, now)
 
-    def movable(self, is_stuck: Callable[[str, tuple[str, ...]], bool]) -> list[Entry]:
+    def movable(self, is_stuck: Callable[[str, tuple[str, ...], float], bool]) -> list[Entry]:
         """The entries that nobody may have taken, of calls that have a choice and are stuck."""
         with self._lock:
             places = self._flight.choices()
-        stuck = {(queue, choice) for queue, choice in places if is_stuck(queue, choice)}
+        stuck = {place for place, since in places.items() if is_stuck(*place, since)}
         with self._lock:
             return self._flight.entries_of(stuck)
 
     def sent_to(self, queue: str) -> int:
         """How many calls are sent to *queue* and not settled."""
         return self._flight.queues.get(queue, 0)
+
+    def backlog_of(self, queue: str) -> int:
+        """How many calls wait that may go to *queue*, or are sent there."""
+        with self._lock:
+            places = self._lines.places().items()
+            waiting = sum(count for place, count in places if queue in place.queues)
+            return waiting + self._flight.queues.get(queue, 0)
 
     def outstanding_for(self, queue: str) -> int:
         """How many calls wait for *queue*, which have no other, or are sent there."""

@@ -173,7 +173,15 @@ def choose(estimates: Iterable[Estimate], chance: random.Random) -> Estimate:
     return min(chance.sample(equals, 2), key=lambda each: each.total)
 
 
-def is_worth_moving(here: Estimate, elsewhere: Iterable[Estimate]) -> bool:
-    """Whether calls that nobody has taken should rather be in one of the other queues."""
-    best = min((each.total for each in elsewhere), default=math.inf)
-    return best * MOVING_GAIN < here.total
+def is_worth_moving(here: Estimate, elsewhere: Iterable[Estimate], *, waited: float = 0.0) -> bool:
+    """Whether calls that nobody has taken should rather be in one of the other queues.
+
+    Args:
+        waited: Seconds since they were sent here. The estimate may be wrong: where another queue
+            has a free slot, calls that waited for long are better off there.
+    """
+    best = min(elsewhere, key=lambda each: each.total, default=None)
+    if best is None:
+        return False
+    patience = here.total if best.wait else max(here.total, waited)
+    return best.total * MOVING_GAIN < patience
