@@ -34,7 +34,7 @@ class Server:
     def serve(self, window: Window, name: str) -> float | None:
         """What `distexec.client.limiter` does for one executor."""
         now = round(self.now * MICROSECONDS)
-        for permit_gate, asked in window.permit_questions(self.now, nudged=True):
+        for permit_gate, asked in window.gates.permit_questions(self.now, nudged=True):
             shares, permits = share_out(
                 self.shares.get(permit_gate.key, {}),
                 name,
@@ -44,14 +44,14 @@ class Server:
                 expiry=60 * MICROSECONDS,
             )
             self.shares[permit_gate.key] = shares
-            window.note_permits(permit_gate, asked, permits, self.now)
-        for rate_gate, question in window.rate_questions(self.now):
+            window.gates.note_permits(permit_gate, asked, permits, self.now)
+        for rate_gate, question in window.gates.rate_questions(self.now):
             state = self.rates.get(rate_gate.key)
             self.rates[rate_gate.key], grants = grant(
                 state, now, interval=rate_gate.interval, **question._asdict()
             )
-            window.note_grants(rate_gate, grants, self.now)
-        return window.pass_due(self.now)
+            window.gates.note_grants(rate_gate, grants, self.now)
+        return window.gates.pass_due(self.now)
 
 
 def filled(limit: int = 4, **counts: Limits) -> tuple[Window, list[PendingCall]]:
@@ -69,7 +69,7 @@ def test_a_call_without_a_limit_passes_those_that_wait() -> None:
 
     assert numbers(window.take_ready(1, 0.0)) == [3, 4]
     assert window.find(1) is calls[0], "`distexec explain` asks for it"
-    assert (window.limited, window.outstanding, window.counts().waiting) == (2, 2, 0)
+    assert (len(window.gates), window.outstanding, window.counts().waiting) == (2, 2, 0)
 
 
 def test_calls_go_at_their_instants_and_in_their_order() -> None:
@@ -243,7 +243,7 @@ def test_nothing_is_remembered_of_a_limit_that_is_not_used() -> None:
     server.serve(window, "one")
 
     assert server.serve(window, "one") is None
-    assert not window.has_limits
+    assert not window.gates
     assert not any(server.shares.values())
 
 
@@ -310,7 +310,7 @@ class LimitedMachine(RuleBasedStateMachine):
     def every_gate_knows_what_passed_it(self) -> None:
         for window in self.windows:
             mine = [call for owner, call in self.calls if owner is window]
-            for gate in window._gates.all():
+            for gate in window.gates.all():
                 assert gate.out == sum(call.passed.count(gate) for call in mine)
                 assert len(gate) == sum(call.gate is gate for call in mine)
                 assert [*gate] == [call for call in gate if call.state is CallState.LIMITED]
@@ -321,7 +321,7 @@ class LimitedMachine(RuleBasedStateMachine):
             mine = [call for owner, call in self.calls if owner is window]
             here = [call for call in mine if call.is_here or call.state is CallState.RESTING]
             assert {*window.waiting()} == {*here}
-            assert window.limited == sum(call.state is CallState.LIMITED for call in mine)
+            assert len(window.gates) == sum(call.state is CallState.LIMITED for call in mine)
             sent = [call for call in mine if call.state is CallState.SENT]
             assert window.in_flight == len(sent)
             waiting = [call for call in mine if call.state is CallState.WAITING]
@@ -346,4 +346,4 @@ def test_statistics_of_waits() -> None:
     window.add(call)
     server.serve(window, "one")
 
-    assert (window.limit_waits.total, window.last_limit_waits()) == (1, [5.0])
+    assert (window.gates.waits.total, window.gates.last_waits()) == (1, [5.0])

@@ -14,10 +14,8 @@ import pytest
 
 import distexec
 from conftest import eventually
-from distexec.client import gates
 from distexec.scheduling.rate_limits import MICROSECONDS
 from distexec.settings import Settings
-from distexec.store import redis_limits
 from distexec.store.link import Link
 from properties import calls
 from properties.conftest import Gate
@@ -105,8 +103,8 @@ def test_executors_share_a_limit_and_take_turns(
 
     Each is told when it is its turn: here none would ask by itself before the test is over.
     """
-    monkeypatch.setattr(gates, "LOOK_SECONDS", 600.0)
-    monkeypatch.setattr(redis_limits, "PATIENCE", 600 * MICROSECONDS)
+    monkeypatch.setattr("distexec.client.gate.LOOK_SECONDS", 600.0)
+    monkeypatch.setattr("distexec.store.redis_limits.PATIENCE", 600 * MICROSECONDS)
     with (
         distexec.DistributedExecutor(2, cluster=two_slots) as much,
         distexec.DistributedExecutor(2, cluster=two_slots) as little,

@@ -11,7 +11,7 @@ from distexec.scheduling.retries import RetryPolicy
 if TYPE_CHECKING:
     from distexec.client.depot import StoredValue
     from distexec.client.futures import Future
-    from distexec.client.gates import Gate
+    from distexec.client.gate import Gate
 
 
 class CallState(enum.Enum):

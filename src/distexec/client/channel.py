@@ -355,7 +355,7 @@ class Channel:
                 cancelled = self.window.cancel(call)
             self.session.dispatch(self, at_once=False)
         if cancelled:
-            if self.window.has_limits:
+            if self.window.gates:
                 self.session.dispatcher.notify()
             self.counters.cancelled += 1
             self.notice_room()

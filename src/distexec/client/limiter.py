@@ -19,7 +19,7 @@ class Limiter:
 
     def nudge(self) -> None:
         """Look soon, if calls wait for a limit: there may be a permit for them."""
-        if any(channel.window.limited for channel in self._session.channels()):
+        if any(len(channel.window.gates) for channel in self._session.channels()):
             self._nudged = True
             self._session.dispatcher.notify()
 
@@ -35,9 +35,9 @@ class Limiter:
         pause = self._session.settings.beat_seconds
         nudged, self._nudged = self._nudged, False
         for channel in self._session.channels():
-            if channel.window.has_limits:
+            if channel.window.gates:
                 self._ask(channel, now, nudged)
-                due = channel.window.pass_due(time.monotonic())
+                due = channel.window.gates.pass_due(time.monotonic())
                 if channel.window.has_waiting:
                     self._session.dispatcher.notify(channel)
                 if due is not None:
@@ -45,16 +45,16 @@ class Limiter:
         return pause
 
     def _ask(self, channel: Channel, now: float, nudged: bool) -> None:
-        window, limits = channel.window, self._session.store.limits
-        for permit_gate, asked in window.permit_questions(now, nudged=nudged):
+        gates, limits = channel.window.gates, self._session.store.limits
+        for permit_gate, asked in gates.permit_questions(now, nudged=nudged):
             permits = limits.share_out(
                 permit_gate.key, channel.ref, limit=permit_gate.most, **asked._asdict()
             )
-            window.note_permits(permit_gate, asked, permits, time.monotonic())
+            gates.note_permits(permit_gate, asked, permits, time.monotonic())
             self._tell(permits.next_in_line)
-        for rate_gate, question in window.rate_questions(now):
+        for rate_gate, question in gates.rate_questions(now):
             grants = limits.grant(rate_gate.key, interval=rate_gate.interval, **question._asdict())
-            window.note_grants(rate_gate, grants, time.monotonic())
+            gates.note_grants(rate_gate, grants, time.monotonic())
 
     def _tell(self, executors: tuple[str, ...]) -> None:
         """Let those know who may have a permit now."""
@@ -71,5 +71,5 @@ class Limiter:
         Raises:
             ClusterError: The server does not answer.
         """
-        if channel.window.has_limits:
+        if channel.window.gates:
             self._ask(channel, time.monotonic(), nudged=False)

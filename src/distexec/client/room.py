@@ -67,7 +67,7 @@ class Room:
         most = self._most
         if channel.session.pressure.reasons:
             most = room_under_pressure(most, window.in_flight)
-        waiting = window.outstanding - window.in_flight + window.limited
+        waiting = window.outstanding - window.in_flight + len(window.gates)
         return waiting + self._entering < most
 
     def _complaint(self) -> str:

@@ -195,7 +195,7 @@ class Session:
 
     def dispatch(self, channel: Channel, *, at_once: bool) -> None:
         """Send what *channel* has ready: from this thread if *at_once*, else soon."""
-        if channel.window.has_limits:
+        if channel.window.gates:
             self.dispatcher.notify()
         if at_once:
             self.dispatcher.send_now(channel)

@@ -61,7 +61,7 @@ def statistics_of(channel: Channel | None) -> Statistics:
         return Statistics()
     counts, counters = channel.window.counts(), channel.counters
     # Copied at one stroke: the collector adds to them.
-    limit_seconds = sorted(channel.window.last_limit_waits())
+    limit_seconds = sorted(channel.window.gates.last_waits())
     waits, runs = sorted(counters.wait_seconds.copy()), sorted(counters.run_seconds.copy())
     return Statistics(
         waiting=counts.waiting,
@@ -76,8 +76,8 @@ def statistics_of(channel: Channel | None) -> Statistics:
         refused=channel.session.refusals.count,
         bytes_sent=counters.bytes_sent,
         bytes_saved=counters.bytes_saved,
-        limited=channel.window.limited,
-        limit_waits=channel.window.limit_waits.total,
+        limited=len(channel.window.gates),
+        limit_waits=channel.window.gates.waits.total,
         limit_wait_p50=_quantile(limit_seconds, 0.5),
         limit_wait_p95=_quantile(limit_seconds, 0.95),
         throttled=channel.session.pressure.reasons,

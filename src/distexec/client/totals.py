@@ -59,6 +59,6 @@ class Totals:
         counters = channel.counters
         counts = Counter({name: getattr(counters, name) for name in COUNTED})
         counts.update(to_counts(WAITS, counters.waits.words))
-        counts.update(to_counts(LIMIT_WAITS, channel.window.limit_waits.words))
+        counts.update(to_counts(LIMIT_WAITS, channel.window.gates.waits.words))
         self._sender.add(counts - self._taken.get(channel, Counter()))
         self._taken[channel] = counts

@@ -14,16 +14,13 @@ from typing import NamedTuple
 from distexec.client.calls import NO_LIMITS, Batch, CallState, PendingCall
 from distexec.client.departures import Chooser, Departures
 from distexec.client.flight import Entry, Flight
-from distexec.client.gates import Gates, PermitGate, PermitQuestion, RateGate, RateQuestion
+from distexec.client.gates import Gates
 from distexec.client.learned import Learned
 from distexec.client.line import Resting
 from distexec.client.lines import Lines
 from distexec.client.tally import Tally
-from distexec.scheduling.histogram import Histogram
-from distexec.scheduling.permits import Permits
 from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective
-from distexec.scheduling.rate_limits import Grants
 from distexec.wire.records import Reply
 
 
@@ -45,6 +42,7 @@ class Window:
 
     Attributes:
         learned: How long the calls of its functions last.
+        gates: Where calls wait for a limit of the whole cluster.
     """
 
     def __init__(
@@ -54,8 +52,7 @@ class Window:
         self.learned = learned or Learned()
         self._lock = threading.Lock()
         self._lines, self._resting, self._flight = Lines(), Resting(), Flight()
-        #: Where calls wait for a limit. What that lets go is the next of its line.
-        self._gates = Gates()
+        self.gates = Gates(self._lock, limit, self._let_go)
         self._departures = Departures(self._lines, self._flight, limit, self.learned, choose)
         self._tally = Tally()
         self._holds = 0
@@ -82,28 +79,9 @@ class Window:
         return len(self._lines) > 0
 
     @property
-    def has_limits(self) -> bool:
-        """Whether there is something to be asked about limits, now or later."""
-        return bool(self._gates)
-
-    @property
     def wants_room(self) -> bool:
         """Whether calls wait for what one that ends makes free: room in flight, or a permit."""
-        return len(self._lines) > 0 or bool(self._gates)
-
-    @property
-    def limited(self) -> int:
-        """How many calls wait for a limit."""
-        return len(self._gates)
-
-    @property
-    def limit_waits(self) -> Histogram:
-        """Seconds from submit until a limit let go, of all calls that have one."""
-        return self._gates.waits
-
-    def last_limit_waits(self) -> list[float]:
-        """The same of the last ones."""
-        return list(self._gates.wait_seconds.copy())
+        return len(self._lines) > 0 or bool(self.gates)
 
     @property
     def resting(self) -> int:
@@ -150,7 +128,7 @@ class Window:
             return self._here()
 
     def _here(self) -> list[PendingCall]:
-        return [*self._lines, *self._gates, *self._resting]
+        return [*self._lines, *self.gates, *self._resting]
 
     # Sending.
 
@@ -158,7 +136,7 @@ class Window:
         """Let *call* wait its turn; True if nothing else is in flight."""
         with self._lock:
             if call.limits is not NO_LIMITS and call.has_gates:
-                self._gates.enter(call)
+                self.gates.enter(call)
                 return False
             self._lines.add(call)
             self._tally.add(call)
@@ -290,7 +268,7 @@ class Window:
             self._tally.remove(call)
             call.state = CallState.SETTLED
             if call.passed:
-                self._gates.release(call)
+                self.gates.release(call)
         else:
             self._drop(call, CallState.SETTLED)
         return call
@@ -316,10 +294,10 @@ class Window:
         if call.state is CallState.WAITING:
             self._lines.forget(call)
             self._tally.remove(call)
-            self._gates.release(call)
+            self.gates.release(call)
         elif call.state is CallState.LIMITED:
             self._lines.again.pop(call.number, None)
-            self._gates.release(call)
+            self.gates.release(call)
         elif call.state is not CallState.RESTING:
             return False
         call.state = state
@@ -329,7 +307,7 @@ class Window:
         """Settle every call without a reply."""
         with self._lock:
             calls = [*self._flight.calls.values(), *self._here()]
-            for part in (self._flight, self._lines, self._gates, self._resting):
+            for part in (self._flight, self._lines, self.gates, self._resting):
                 part.clear()
             self._tally.clear()
             for call in calls:
@@ -410,62 +388,14 @@ class Window:
         self._lines.put_back([call for call in calls if not call.has_gates])
         for call in [call for call in reversed(calls) if call.has_gates]:
             self._tally.remove(call)
-            self._gates.enter(call, again=True)
+            self.gates.enter(call, again=True)
 
-    # Limits: `distexec.client.limiter` asks what is to be asked, and brings the answers.
-
-    def rate_questions(self, now: float) -> list[tuple[RateGate, RateQuestion]]:
-        """What to ask about rates."""
-        with self._lock:
-            gates = self._gates.rates()
-            found = [(gate, gate.question(now, self._limit)) for gate in gates]
-        return [(gate, question) for gate, question in found if question is not None]
-
-    def permit_questions(
-        self, now: float, *, nudged: bool
-    ) -> list[tuple[PermitGate, PermitQuestion]]:
-        """What to say and ask about permits.
-
-        Args:
-            nudged: Whether there may be one for somebody who waits.
-        """
-        with self._lock:
-            gates = self._gates.permits()
-            for gate in gates if nudged else ():
-                gate.nudge()
-            found = [(gate, gate.question(now, self._limit)) for gate in gates]
-        return [(gate, question) for gate, question in found if question is not None]
-
-    def note_grants(self, gate: RateGate, grants: Grants, now: float) -> None:
-        """Keep the instants that the server gave."""
-        with self._lock:
-            gate.note(grants, now)
-
-    def note_permits(
-        self, gate: PermitGate, question: PermitQuestion, permits: Permits, now: float
-    ) -> None:
-        """Let the calls go on to which the server gave a permit."""
-        with self._lock:
-            self._pass(gate.note(question, permits, now), now)
-
-    def pass_due(self, now: float) -> float | None:
-        """Let the calls go whose instant has come.
-
-        Returns:
-            When to look after limits again; ``None`` if none is in use.
-        """
-        with self._lock:
-            for gate in self._gates.rates():
-                self._pass(gate.pass_due(now), now)
-            self._gates.forget_idle()
-            return min((gate.due(self._limit) for gate in self._gates.all()), default=None)
-
-    def _pass(self, calls: Iterable[PendingCall], now: float) -> None:
-        passed = [call for call in calls if not self._gates.let_on(call, now)]
-        for call in passed:
+    def _let_go(self, calls: list[PendingCall]) -> None:
+        """Take over what a limit has let go: it is the next of its line."""
+        for call in calls:
             call.state = CallState.WAITING
             self._tally.add(call)
-        self._lines.put_back(passed)
+        self._lines.put_back(calls)
 
 
 def _number(call: PendingCall) -> int:

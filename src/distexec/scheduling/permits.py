@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from distexec.scheduling.rate_limits import MICROSECONDS
 
 #: Microseconds after which one that stands in line and does not ask again has left it. Who waits
-#: asks four times as often (`distexec.client.gates`), so that the line has nobody dead for long.
+#: asks four times as often (`distexec.client.gate`), so that the line has nobody dead for long.
 PATIENCE: Final = 2 * MICROSECONDS
 
 
