@@ -337,6 +337,23 @@ def test_worker_joins_a_cluster_and_leaves_it(
     eventually(lambda: "gpu" not in nodes())
 
 
+def test_metrics_tell_what_to_install(home: Path) -> None:
+    """The extra is left out by most, and a traceback would not name it."""
+    script = (
+        "import sys; sys.modules['prometheus_client'] = None\n"
+        "from distexec.cli import main; main(sys.argv[1:])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, "metrics", "--cluster", NOBODY],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "pip install 'distexec[metrics]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_status_shows_the_cluster(cluster: LocalCluster) -> None:
     """The first question of every operator, for people and for programs."""
     text = distexec("status", "--cluster", cluster.url)
