@@ -367,6 +367,22 @@ def test_status_shows_the_cluster(cluster: LocalCluster) -> None:
     assert [queue["name"] for queue in data["queues"]] == ["distexec"]
 
 
+def test_operators_need_neither_celery_nor_pickles(cluster: LocalCluster) -> None:
+    """A small machine that watches has no use for them, and unpickles nothing of anybody's."""
+    script = (
+        "import sys\nfrom distexec.cli import main\nimport distexec.monitor.metrics\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print(sorted({'celery', 'kombu', 'cloudpickle'} & set(sys.modules)))"
+    )
+    for arguments in (["status"], ["purge", "nobodys"]):
+        text = subprocess.run(
+            [sys.executable, "-c", script, *arguments, "--cluster", cluster.url],
+            capture_output=True, text=True, timeout=30, check=True,
+        ).stdout  # fmt: skip
+
+        assert text.endswith("[]\n")
+
+
 def test_config_says_where_values_come_from(tmp_path: Path) -> None:
     """Two answers to one question are told apart by their source; passwords stay hidden."""
     (tmp_path / "pyproject.toml").write_text(
