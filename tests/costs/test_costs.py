@@ -19,6 +19,8 @@ from distexec.store.link import Link
 from ring import deeds
 from ring.learning import freeze
 
+from .counting import count_functions
+
 #: What the counts below are spread over.
 CALLS = 400
 BURST = 5000
@@ -135,6 +137,13 @@ def test_a_single_call_wakes_no_thread_that_has_nothing_to_do(
     one_by_one(pool)
 
     assert woken < CALLS / 10
+
+
+def test_a_single_call_runs_little_python(pool: distexec.DistributedExecutor) -> None:
+    """Nearly all of its time is Python of ours, each function of it cold by the next call."""
+    functions = count_functions(lambda: one_by_one(pool))
+
+    assert functions / CALLS < 150
 
 
 def test_a_waiting_call_takes_less_than_a_kilobyte(pool: distexec.DistributedExecutor) -> None:

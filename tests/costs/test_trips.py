@@ -1,7 +1,7 @@
 """How often a lease goes to the server, counted at its store: what is far away is asked seldom."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,6 +17,8 @@ from distexec.wire.seal import Direction, Seal
 from distexec.wire.values import FunctionPacker, pack_arguments
 from distexec.worker.lease import Lease
 from ring import deeds
+
+from .counting import count_functions
 
 QUEUE = "trips"
 REF = ExecutorRef("a1b2", "1")
@@ -35,8 +37,18 @@ class CountingStore:
         return getattr(self._store, verb)
 
 
-def serve(flags: int) -> tuple[Counter[str], list[ReplyKind]]:
-    """Let one lease run the calls that wait for it; how it used its store, and what it replied."""
+class Service(NamedTuple):
+    """What a lease did with the calls that waited for it."""
+
+    #: How often it used each verb of its store.
+    used: Counter[str]
+    replies: list[ReplyKind]
+    #: How many Python functions it ran, the store's and the calls' included.
+    functions: int
+
+
+def serve(flags: int) -> Service:
+    """Let one lease run the calls that wait for it."""
     server, seal = MemoryServer(), Seal(bytes(32))
     caller, slot = server.caller_store(REF.session), server.lease_store("node", 1)
     caller.open()
@@ -53,7 +65,7 @@ def serve(flags: int) -> tuple[Counter[str], list[ReplyKind]]:
     assert slot.admit(REF, QUEUE, "lease", limit=1, wanted=1)
     store = CountingStore(slot)
 
-    Lease(
+    lease = Lease(
         *(store, "lease", REF, QUEUE),
         ExecutorSpec(1, Sharing.NEVER, None, b"", 100, None, None),
         node="node",
@@ -63,23 +75,30 @@ def serve(flags: int) -> tuple[Counter[str], list[ReplyKind]]:
         should_yield=lambda is_free: False,
         refusals=Refusals(),
         tally=Histogram(),
-    ).run()
+    )
+    functions_run = count_functions(lease.run)
 
     replies = [
         reply.kind
         for frame in caller.collect(0)
         for reply in decode_replies(seal.open(Direction.REPLY, places.reply(REF.session), frame))
     ]
-    return store.used, replies
+    return Service(store.used, replies, functions_run)
 
 
 @pytest.mark.parametrize("flags", [CallFlag.NONE, CallFlag.SHORT])
 def test_between_two_calls_a_lease_makes_one_trip(flags: int) -> None:
     """Reply, acknowledgement and the next entry: what a call waits for when others wait too."""
-    used, replies = serve(flags)
+    used, replies, _ = serve(flags)
 
     assert replies.count(ReplyKind.DONE) == CALLS
     # The first look, and the last one, which finds nothing. On a busy machine the keeper may have
     # sent a reply that waited for long, and then there is nothing to exchange.
     assert used["take"] < CALLS / 2
     assert used["take"] + used["exchange"] <= CALLS + 2
+
+
+@pytest.mark.parametrize(("flags", "most"), [(CallFlag.NONE, 150), (CallFlag.SHORT, 90)])
+def test_a_lease_runs_little_python_for_a_call(flags: int, most: int) -> None:
+    """Who waits for its slot waits for all of it. Short calls follow one another, and need less."""
+    assert serve(flags).functions / CALLS < most

@@ -1,6 +1,5 @@
 """Settles calls: the way from the reply stream back to the futures."""
 
-import contextlib
 import json
 import logging
 import threading
@@ -110,9 +109,11 @@ class Collector:
     def _open(self, frame: bytes) -> memoryview | None:
         """Return the replies in *frame*, of a lease or of a node; ``None`` if it is neither's."""
         seal, name = self._session.seal, self._session.name
-        for place in (places.reply(name), places.lost(name)):
-            with contextlib.suppress(FrameRejected):
-                return seal.open(Direction.REPLY, place, frame)
+        for place_of in (places.reply, places.lost):
+            try:
+                return seal.open(Direction.REPLY, place_of(name), frame)
+            except FrameRejected:
+                continue
         return None
 
     def _complete(

@@ -129,7 +129,7 @@ class Dispatcher:
     def _send(self, channel: Channel, patience: float | None = None) -> None:
         """Send until nothing may go; the caller holds ``channel.sending``."""
         try:
-            while self._put(channel, patience):
+            while self._put(channel, patience) and channel.window.wants_room:
                 now = time.monotonic()
                 batches = channel.window.take_ready(channel.leases, now)
                 if not batches:
@@ -138,6 +138,9 @@ class Dispatcher:
                         break
                     self._session.recall_sent(channel, slower)
                 channel.notice_room()
+                if len(batches) == 1:
+                    self._seal(channel, batches[0].queue, batches)
+                    continue
                 for queue in {batch.queue for batch in batches}:
                     self._seal(channel, queue, [batch for batch in batches if batch.queue == queue])
         except (ClusterError, SessionUnknown) as error:

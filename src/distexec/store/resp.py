@@ -96,13 +96,24 @@ class Wire:
         self._at = end + 2
         if kind == b"$":
             size = int(line)
-            return None if size < 0 else self._bulk(size)
+            if size < 0:
+                return None
+            if (missing := self._at + size + 2 - len(self._data)) > 0:
+                self._fill(missing)
+            start, end = self._at, self._at + size
+            self._at = end + 2
+            return self._data[start:end]
         if kind == b"*":
             count = int(line)
+            if count < 0:
+                return None
+            answers: list[Any] = []
             try:
-                return None if count < 0 else [self._read() for _ in range(count)]
+                for _ in range(count):
+                    answers.append(self._read())
             except redis_errors.ResponseError as error:  # No command of ours is answered so.
                 raise redis_errors.InvalidResponse(f"an error inside an answer: {error}") from None
+            return answers
         if kind == b":":
             return int(line)
         if kind == b"+":
@@ -110,14 +121,6 @@ class Wire:
         if kind == b"-":
             raise _error(line.decode(errors="replace"))
         raise redis_errors.InvalidResponse(f"protocol error: {kind + line[:80]!r}")
-
-    def _bulk(self, size: int) -> bytes:
-        missing = self._at + size + 2 - len(self._data)
-        if missing > 0:
-            self._fill(missing)
-        start, end = self._at, self._at + size
-        self._at = end + 2
-        return self._data[start:end]
 
     def _fill(self, missing: int) -> None:
         """Read at least so many bytes more."""
