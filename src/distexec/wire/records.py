@@ -81,7 +81,8 @@ class Reply(NamedTuple):
     number: int
     kind: int
     attempt: int
-    #: Wall time inside the user's function, by the worker's monotonic clock.
+    #: Wall time inside the user's function, by the worker's monotonic clock; for a group of a
+    #: map's inputs without the time in which it was kept from the processor.
     run_seconds: float
     #: Time that it computed, or would have if nobody else had wanted the processor.
     cpu_seconds: float

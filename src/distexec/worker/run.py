@@ -21,7 +21,7 @@ from distexec.wire.records import CallFlag, Envelope, Reply, ReplyKind
 from distexec.wire.values import result_parts, unpack_arguments, unpack_function
 from distexec.worker.group import run_group, without_our_frames
 from distexec.worker.limit import TimeLimit
-from distexec.worker.usage import CpuMeter
+from distexec.worker.usage import CpuMeter, kept_seconds
 
 #: Functions that a process keeps of one executor. A program that makes a lambda per call would
 #: otherwise fill the workers' memory.
@@ -66,12 +66,18 @@ class Functions:
 
 def run_call(call: Envelope, run: Callable[[Envelope], tuple[ReplyKind, bytes]]) -> Reply:
     """Return the last reply of a call that *run* executes on this thread."""
+    is_group = call.flags & CallFlag.GROUP
+    kept_before = kept_seconds() if is_group else 0.0
     started = time.monotonic()
     meter = CpuMeter(started)
     kind, payload = run(call)
     now = time.monotonic()
     run_seconds = now - started
     cpu_seconds = meter.computed(run_seconds, now)
+    if is_group:
+        # It decides how many inputs travel together: more, not fewer, while the machine is busy.
+        kept = min(kept_seconds() - kept_before, run_seconds)
+        run_seconds, cpu_seconds = run_seconds - kept, max(0.0, cpu_seconds - kept)
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
 
 

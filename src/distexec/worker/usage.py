@@ -32,13 +32,12 @@ class _Thread(threading.local):
 if _SCHEDULER.exists():
     _here = _Thread()
 
-    def _usage() -> tuple[float, float]:
-        """Processor seconds of this thread, and how long it was kept from the processor."""
+    def kept_seconds() -> float:
+        """How long this thread has been kept from the processor so far."""
         file = _here.file
         if file is None:
             file = _here.file = _File()
-        delayed = os.pread(file.descriptor, 64, 0).split()[1]
-        return time.thread_time(), 1e-9 * int(delayed)
+        return 1e-9 * int(os.pread(file.descriptor, 64, 0).split()[1])
 
     def _begin_again() -> None:
         global _here
@@ -49,9 +48,9 @@ if _SCHEDULER.exists():
 
 else:
 
-    def _usage() -> tuple[float, float]:
-        """Processor seconds of this thread; what others took of it looks like waiting."""
-        return time.thread_time(), 0.0
+    def kept_seconds() -> float:
+        """Nobody knows: what others take of the processor looks like waiting."""
+        return 0.0
 
 
 class CpuMeter:
@@ -65,14 +64,14 @@ class CpuMeter:
 
     def __init__(self, now: float) -> None:
         self._asked_at = now
-        self._cpu, self._delayed = _usage()
+        self._cpu, self._kept = time.thread_time(), kept_seconds()
         self._share = 1.0
 
     def computed(self, seconds: float, now: float) -> float:
         """Seconds that a call computed which lasted *seconds* and ended *now*."""
         elapsed = now - self._asked_at
         if elapsed > ASK_SECONDS:
-            cpu, delayed = _usage()
-            self._share = min((cpu - self._cpu + delayed - self._delayed) / elapsed, 1.0)
-            self._asked_at, self._cpu, self._delayed = now, cpu, delayed
+            cpu, kept = time.thread_time(), kept_seconds()
+            self._share = min((cpu - self._cpu + kept - self._kept) / elapsed, 1.0)
+            self._asked_at, self._cpu, self._kept = now, cpu, kept
         return seconds * self._share
