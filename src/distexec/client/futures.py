@@ -75,11 +75,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     it asks the cluster's server then, which takes about a millisecond.
     """
 
-    _call: PendingCall | None = None
-    #: Where the call went, once it is settled.
-    _went: Went | Place | None = None
-    _revoker: Revoker | None = None
-    _pid: int = 0
     #: Whether callbacks are left to whoever settles.
     _defers_callbacks = False
     _progress: Progress | None = None
@@ -93,6 +88,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._exception: BaseException | None = None
         self._waiters: list[Any] = []
         self._done_callbacks: list[Any] = []
+        # All that nearly every one gets is set here: an attribute that instances get later may cost
+        # each of them a dictionary of its own.
+        self._call: PendingCall | None = None
+        self._revoker: Revoker | None = None
+        self._pid = 0
+        #: Where the call went, once it is settled.
+        self._went: Went | Place | None = None
 
     #: Number of the attempt that runs, will run, or gave the outcome; 1 for the first.
     attempts: int = 1
