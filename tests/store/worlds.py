@@ -157,7 +157,11 @@ class Ring:
         return {lease.lease for lease in self.caller.leases(self.ref)}
 
     def collect(self) -> list[bytes]:
-        return self.caller.collect(0.01)
+        """All replies so far: a look that was sent ahead finds the first of them only."""
+        found: list[bytes] = []
+        while frames := self.caller.collect(0.01):
+            found += frames
+        return found
 
 
 def entries(*numbers: int) -> list[Held]:
