@@ -224,6 +224,16 @@ def test_urgent_calls_overtake_what_was_sent_and_nobody_took() -> None:
     assert window.entries_to_overtake(2, NOW) == []
 
 
+def test_short_calls_are_not_overtaken_once_they_are_sent() -> None:
+    """Thousands of them are: sent again for each urgent call they would be all that is done."""
+    window, _ = filled(100)
+    learn_short(window)
+    window.take_ready(1, NOW)
+    window.add(make_call(101, priority=9, function=OTHER))
+
+    assert window.entries_to_overtake(1, NOW) == []
+
+
 def test_only_the_lower_are_overtaken() -> None:
     """However old a call is, and however long its equals wait: that would never end."""
     window, _ = filled(4, limit=1)

@@ -36,6 +36,26 @@ def test_urgent_calls_are_the_next_to_start(
     assert names(ledger) == order
 
 
+def test_what_is_known_to_be_short_overtakes_as_well(
+    one_slot: distexec.LocalCluster, gate: Gate, ledger: str
+) -> None:
+    """There is room for thousands of such calls: on the stream, behind what is there."""
+    with distexec.ProcessPoolExecutor(1, cluster=one_slot) as executor:
+        urgent = executor.options(priority=distexec.Priority.URGENT)
+        for _ in range(20):
+            urgent.submit(calls.note, ledger, "short").result(timeout=20)
+        futures = [executor.submit(deeds.noted_wait, ledger, gate.path, f"low{n}") for n in (0, 1)]
+        eventually(lambda: "low0" in names(ledger) and executor.statistics().sent == 2)
+
+        futures.append(urgent.submit(calls.note, ledger, "urgent"))
+        eventually(lambda: futures[2]._call.state is CallState.SENT)
+        gate.open()
+        for future in futures:
+            future.result(timeout=20)
+
+    assert names(ledger)[20:] == ["low0", "urgent", "low1"]
+
+
 def test_of_ten_calls_one_is_the_oldest(
     one_slot: distexec.LocalCluster, gate: Gate, ledger: str
 ) -> None:

@@ -131,12 +131,13 @@ class Dispatcher:
         try:
             while self._put(channel, patience) and channel.window.wants_room:
                 now = time.monotonic()
+                # Before anything goes: it would go behind them.
+                slower = channel.window.entries_to_overtake(channel.leases, now)
+                if slower:
+                    self._session.recall_sent(channel, slower)
                 batches = channel.window.take_ready(channel.leases, now)
                 if not batches:
-                    slower = channel.window.entries_to_overtake(channel.leases, now)
-                    if not slower:
-                        break
-                    self._session.recall_sent(channel, slower)
+                    break
                 channel.notice_room()
                 if len(batches) == 1:
                     self._seal(channel, batches[0].queue, batches)

@@ -86,14 +86,15 @@ class Flight:
     def entries_below(self, place: Place, urgency: int) -> list[Entry]:
         """The entries before which a call of *place* should go, each told once.
 
-        Once only: what is still sent after a recall is in somebody's hands.
+        Once only: what is still sent after a recall is in somebody's hands. And none of short
+        calls: all that are sent take some tens of milliseconds, and would be sent again and again.
         """
         found = [
             entry
             for entry, calls in self._entries.items()
             if entry[0] in place.queues
             and entry not in self._in_order
-            and not calls[0].started
+            and not (calls[0].started or calls[0].flags & CallFlag.SHORT)
             and calls[0].place.priority < place.priority
             and _rank(calls[0]) < urgency
         ]
