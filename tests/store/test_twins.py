@@ -242,7 +242,7 @@ class Twins(RuleBasedStateMachine):
     @precondition(lambda self: self.replies)
     @rule()
     def collect(self) -> None:
-        assert len(self.both(*(ring.collect() for ring in self.twins))) == self.replies
+        assert len(self.both(*(ring.collect_all() for ring in self.twins))) == self.replies
         self.replies = 0
 
     @rule()

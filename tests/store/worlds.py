@@ -157,9 +157,12 @@ class Ring:
         return {lease.lease for lease in self.caller.leases(self.ref)}
 
     def collect(self) -> list[bytes]:
+        return self.caller.collect(0.01)
+
+    def collect_all(self) -> list[bytes]:
         """All replies so far: a look that was sent ahead finds the first of them only."""
         found: list[bytes] = []
-        while frames := self.caller.collect(0.01):
+        while frames := self.collect():
             found += frames
         return found
 
