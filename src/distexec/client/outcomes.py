@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("concurrent.futures")
 
+#: Our own: the program's may be seeded, and is not ours to draw from.
+_chance = random.Random()
+
 #: Characters of an exception that an attempt's story tells.
 LONGEST_STORY = 300
 
@@ -33,7 +36,7 @@ def conclude(channel: "Channel", call: PendingCall, error: BaseException) -> int
     policy = call.limits.retry
     if policy is not None:
         failures = call.attempt - call.lost
-        pause = pause_before_retry(policy, error, failures=failures, chance=random.random())
+        pause = pause_before_retry(policy, error, failures=failures, chance=_chance.random())
         if pause is not None:
             story = f"{describe_error(error)[:LONGEST_STORY]}; again after {pause:.3g} s"
             if channel.rest(call, time.monotonic() + pause, story):

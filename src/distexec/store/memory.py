@@ -27,6 +27,9 @@ from distexec.store.port import (
     SessionUnknown,
 )
 
+#: Our own: the program's may be seeded, and is not ours to draw from.
+_chance = random.Random()
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -335,7 +338,7 @@ class MemoryLeaseStore:
         with self._server.changed:
             asked = list(self._server.demands.get(queue, {}).items())
             asking = []
-            for ref, frame in random.sample(asked, min(most, len(asked))):
+            for ref, frame in _chance.sample(asked, min(most, len(asked))):
                 executor = self._server.executor(ref) or _Executor()
                 stream = executor.stream(queue)
                 entries = len(stream.waiting) + len(stream.holders)
