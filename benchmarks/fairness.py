@@ -1,7 +1,7 @@
 """How fairly do programs share too few slots, and how long does urgent work wait for a busy one?
 
 Twenty programs submit 500 calls each, all at once, to two slots. Then one program keeps both slots
-busy with calls of 30 ms, and another one makes an urgent call now and then: how long until it
+busy with calls of 100 ms, and another one makes an urgent call now and then: how long until it
 starts, and what is left to the first program while urgent calls come without a pause.
 """
 
@@ -19,7 +19,7 @@ from _work import rest
 import distexec
 
 SLOTS = 2
-CALL_SECONDS = 0.03
+CALL_SECONDS = 0.1
 
 
 def noted() -> float:
