@@ -9,6 +9,7 @@ import pytest
 import distexec
 from bad_inputs.conftest import start_server
 from conftest import eventually
+from distexec.scheduler import Choice
 
 from . import deeds
 from .rig import NodeProcess, RealCluster
@@ -42,12 +43,15 @@ def scheduler(cluster: RealCluster, nodes: list[NodeProcess]) -> Iterator[distex
 
 def test_work_is_shared_by_what_each_queue_can_do(scheduler: distexec.Scheduler) -> None:
     """As a hand-made balancer would like to: ask for each piece of work, and send it there."""
-    scheduler.learn("resize", "small", 1.0, 1.0)
-    scheduler.learn("resize", "large", 1.0, 1.0)
+    # It waits for something: what else this machine does is in no node's way.
+    scheduler.learn("resize", "small", 1.0, 0.0)
+    scheduler.learn("resize", "large", 1.0, 0.0)
 
-    chosen = Counter(scheduler.select_queue("resize").queue for _ in range(40))
+    def is_shared() -> bool:
+        chosen = Counter(scheduler.select_queue("resize").queue for _ in range(40))
+        return chosen["large"] > chosen["small"] > 0
 
-    assert chosen["large"] > chosen["small"] > 0
+    eventually(is_shared)  # Not while a node is late with its beats.
 
 
 def test_what_was_learned_and_what_is_said_decide(scheduler: distexec.Scheduler) -> None:
@@ -55,7 +59,11 @@ def test_what_was_learned_and_what_is_said_decide(scheduler: distexec.Scheduler)
     scheduler.learn("encode", "small", 0.5, 0.0)
     scheduler.learn("encode", "large", 5.0, 0.0)
 
-    choice = scheduler.select_queue("encode", priority=distexec.Priority.HIGH)
+    def choice_while_both_serve() -> Choice | None:
+        choice = scheduler.select_queue("encode", priority=distexec.Priority.HIGH)
+        return None if "no node serves it" in str(choice) else choice
+
+    choice = eventually(choice_while_both_serve)
 
     assert choice.queue == "small"
     assert [estimate.queue for estimate in choice.estimates] == ["small", "large"]
@@ -79,7 +87,9 @@ def test_executors_teach_it(cluster: RealCluster, scheduler: distexec.Scheduler)
     (report,) = scheduler.statistics().functions
     assert report.queue == "large"
     assert report.run_seconds > 0.1
-    assert scheduler.select_queue(deeds.slow_on, queues=["large"]).estimates[0].run > 0.1
+    eventually(
+        lambda: scheduler.select_queue(deeds.slow_on, queues=["large"]).estimates[0].run > 0.1
+    )
     assert scheduler.recommended_batch_size(deeds.slow_on) == 1
 
 

@@ -101,7 +101,8 @@ class Placing:
 
         Args:
             run_times: How long its function's calls last in each queue, on an idle machine.
-            cpu_share: Processor time over wall time of them.
+            cpu_share: Processor time over wall time of the executor's calls, where that is not
+                known.
         """
         estimates = [
             self._estimate(queue, call, run_times.get(queue), cpu_share)
@@ -126,7 +127,7 @@ class Placing:
         return estimate(
             self.state(queue),
             run_seconds=None if run_time is None else run_time.mean * call.inputs,
-            cpu_share=cpu_share,
+            cpu_share=cpu_share if run_time is None else run_time.cpu_share,
             size=len(call.payload) + values,
         )
 
