@@ -57,6 +57,7 @@ class Claims:
         self._claimed: Claim | None = None
         #: When to look again, and how many asked at the last look.
         self._look_at, self._seen = 0.0, 0
+        #: Most calls that each of those seen at the last look runs at a time.
         self._limits: dict[ExecutorRef, int] = {}
 
     def next(self, fruitless: Collection[ExecutorRef]) -> Claim | None:
@@ -169,6 +170,7 @@ class Claims:
     def _look(self, most: int) -> list[Claimant]:
         """Those that ask for the queue, that have calls for it, and that this slot can serve."""
         found = []
+        self._limits = {}
         for ref, demand, leases, entries in read_demands(
             self._store, self._queue, self._seal, self._settings, self._refusals, most=most
         ):
