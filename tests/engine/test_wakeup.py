@@ -56,6 +56,16 @@ def test_a_wake_up_is_a_celery_message_signed_for_its_queue(
         server.seal.open(Direction.CONTROL, places.wake_up("elsewhere"), frame)
 
 
+def test_repeated_wake_ups_do_not_pile_up(server: Server, wake_ups: WakeUps) -> None:
+    """While every slot is busy for an hour, an executor that wants more repeats what it asked."""
+    for _ in range(10):
+        wake_ups.send("busy", 5, again=True)
+    assert server.ask("LLEN", "busy") == 5
+
+    wake_ups.send("busy", 1)
+    assert server.ask("LLEN", "busy") == 6
+
+
 def test_many_threads_may_send(server: Server, wake_ups: WakeUps) -> None:
     """Dispatchers of several executors share one publisher."""
     threads = [threading.Thread(target=wake_ups.send, args=("threads", 10)) for _ in range(5)]

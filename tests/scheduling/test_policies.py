@@ -232,6 +232,17 @@ def test_lost_wake_ups_are_repeated() -> None:
     assert sent == [0, 0, 0, 1]
 
 
+def test_repeated_are_those_that_nobody_answered() -> None:
+    """Those that still wait at the broker will do then; what is asked for anew is sent."""
+    wake_ups = WakeUps(0.5)
+    seen = []
+    for wanted, leases, now in ((2, 0, 0.0), (4, 0, 0.1), (4, 0, 0.7), (4, 4, 0.8), (4, 3, 0.9)):
+        if wake_ups.to_send(wanted=wanted, leases=leases, now=now):
+            seen.append((now, wake_ups.is_repeated))
+
+    assert seen == [(0.0, False), (0.1, False), (0.7, True), (0.9, False)]
+
+
 def test_a_lease_that_left_is_replaced_at_once() -> None:
     """All wake-ups were answered, so none is under way."""
     wake_ups = WakeUps(0.5)

@@ -46,8 +46,12 @@ class Cluster(Protocol):
         """
         ...
 
-    def wake(self, queue: str, count: int) -> None:
-        """Publish *count* wake-ups; does not wait for the broker."""
+    def wake(self, queue: str, count: int, *, again: bool = False) -> None:
+        """Publish *count* wake-ups; does not wait for the broker.
+
+        Args:
+            again: Nobody answered the last ones: those that still wait at the broker will do.
+        """
         ...
 
     def grow(self, slots: int) -> None:

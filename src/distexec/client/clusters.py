@@ -45,13 +45,13 @@ class Waker:
         from distexec.engine.wakeup import WakeUps
 
         self._wake_ups = WakeUps(broker_url, seal, settings)
-        self._orders: SimpleQueue[tuple[str, int] | None] = SimpleQueue()
+        self._orders: SimpleQueue[tuple[str, int, bool] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="distexec-waker", daemon=True)
         self._thread.start()
 
-    def wake(self, queue: str, count: int) -> None:
+    def wake(self, queue: str, count: int, again: bool) -> None:
         """Publish *count* wake-ups, soon. What fails is repeated by who still needs it."""
-        self._orders.put((queue, count))
+        self._orders.put((queue, count, again))
 
     def close(self) -> None:
         """End the thread and the connection."""
@@ -61,10 +61,11 @@ class Waker:
 
     def _run(self) -> None:
         while (order := self._orders.get()) is not None:
+            queue, count, again = order
             try:
-                self._wake_ups.send(*order)
+                self._wake_ups.send(queue, count, again=again)
             except ClusterError as error:
-                logger.info("Wake-ups for queue %s were not published: %s", order[0], error)
+                logger.info("Wake-ups for queue %s were not published: %s", queue, error)
 
 
 class RemoteCluster:
@@ -113,9 +114,9 @@ class RemoteCluster:
         self._waker = Waker(self._broker_url, self.seal, self.settings)
         return self._store
 
-    def wake(self, queue: str, count: int) -> None:
+    def wake(self, queue: str, count: int, *, again: bool = False) -> None:
         if self._waker is not None:
-            self._waker.wake(queue, count)
+            self._waker.wake(queue, count, again)
 
     def grow(self, slots: int) -> None:
         """Its nodes have the slots that they were started with."""

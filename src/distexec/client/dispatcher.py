@@ -271,7 +271,7 @@ class Dispatcher:
             wake_ups = channel.wake_ups[queue] = WakeUps(repeat_seconds)
         count = wake_ups.to_send(wanted=wanted, leases=channel.leases, now=now)
         if count:
-            cluster.wake(queue, count)
+            cluster.wake(queue, count, again=wake_ups.is_repeated)
 
 
 def _caller() -> str:

@@ -41,7 +41,7 @@ class ThreadsCluster:
     def open(self, session: str) -> MemoryCallerStore:
         return self._server.caller_store(session)
 
-    def wake(self, queue: str, count: int) -> None:
+    def wake(self, queue: str, count: int, *, again: bool = False) -> None:
         for _ in range(count):
             thread = threading.Thread(
                 target=self._run_slot, args=(queue,), name="distexec-slot", daemon=True

@@ -5,7 +5,8 @@ import contextlib
 import json
 import threading
 import uuid
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from distexec.engine.membership import transport_options
@@ -17,6 +18,8 @@ from distexec.wire.seal import Direction, Seal
 
 if TYPE_CHECKING:
     from kombu import Connection, Producer
+
+T = TypeVar("T")
 
 #: Name of the one Celery task of this package.
 LEASE_TASK: Final = "distexec.lease"
@@ -62,53 +65,47 @@ class WakeUps:
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
-    def send(self, queue: str, count: int = 1) -> None:
+    def send(self, queue: str, count: int = 1, *, again: bool = False) -> None:
         """Wake *count* slots of *queue*.
 
         Blocks for the time that the broker needs, at most twice the time that the settings allow
         for connecting and for answering.
+
+        Args:
+            again: Count those that still wait at the broker as sent. While all slots are busy for
+                an hour, repeating would fill it.
 
         Raises:
             ClusterUnavailable: The broker does not take the messages.
         """
         argument = pack_wake_up(self._seal, queue)
         with self._lock:
+            if again:
+                count -= self._repeatedly(lambda producer: _waiting(producer.channel, queue))
             for _ in range(count):
-                self._publish(queue, argument)
+                self._repeatedly(lambda producer: _publish(producer, queue, argument))
 
     def close(self) -> None:
         """Close the connection; the next `send` would open another."""
         with self._lock:
             self._disconnect()
 
-    def _publish(self, queue: str, argument: str) -> None:
+    def _repeatedly(self, action: Callable[["Producer"], T]) -> T:
         try:
-            self._publish_once(queue, argument)
+            return self._once(action)
         except Exception:
             # An idle connection may have been closed by the server long ago.
             self._disconnect()
             try:
-                self._publish_once(queue, argument)
+                return self._once(action)
             except Exception as error:
                 self._disconnect()
                 raise ClusterUnavailable(f"the broker takes no wake-ups: {error}") from error
 
-    def _publish_once(self, queue: str, argument: str) -> None:
+    def _once(self, action: Callable[["Producer"], T]) -> T:
         if self._producer is None:
             self._producer = self._connect()
-        identity = str(uuid.uuid4())
-        self._producer.publish(
-            ((argument,), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}),
-            routing_key=queue,
-            serializer="json",
-            correlation_id=identity,
-            headers={
-                "lang": "py", "task": LEASE_TASK, "id": identity, "root_id": identity,
-                "parent_id": None, "group": None, "retries": 0, "timelimit": [None, None],
-                "eta": None, "expires": None, "argsrepr": "()", "kwargsrepr": "{}",
-                "ignore_result": True,
-            },
-        )  # fmt: skip
+        return action(self._producer)
 
     def _connect(self) -> "Producer":
         from kombu import Connection, Producer
@@ -129,3 +126,24 @@ class WakeUps:
         if connection is not None:
             with contextlib.suppress(Exception):  # It may be what failed.
                 connection.release()
+
+
+def _publish(producer: "Producer", queue: str, argument: str) -> None:
+    identity = str(uuid.uuid4())
+    producer.publish(
+        ((argument,), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}),
+        routing_key=queue,
+        serializer="json",
+        correlation_id=identity,
+        headers={
+            "lang": "py", "task": LEASE_TASK, "id": identity, "root_id": identity,
+            "parent_id": None, "group": None, "retries": 0, "timelimit": [None, None],
+            "eta": None, "expires": None, "argsrepr": "()", "kwargsrepr": "{}",
+            "ignore_result": True,
+        },
+    )  # fmt: skip
+
+
+def _waiting(channel: Any, queue: str) -> int:
+    """How many messages of a queue nobody has taken; 0 where the broker is not Redis."""
+    return int(channel.client.llen(queue)) if hasattr(channel, "client") else 0

@@ -64,15 +64,19 @@ class WakeUps:
         #: Most leases seen meanwhile, and when the last of them came.
         self._most = 0
         self._answered_at = 0.0
+        #: Whether what is to be sent repeats what nobody answered.
+        self.is_repeated = False
 
     def to_send(self, *, wanted: int, leases: int, now: float) -> int:
         """How many slots to wake: those wanted, less the leases, less the wake-ups under way."""
         if leases > self._most:
             self._most, self._answered_at = leases, now
-        if leases >= self._expected or now - self._answered_at > self._repeat_seconds:
+        is_unanswered = leases < self._expected
+        if not is_unanswered or now - self._answered_at > self._repeat_seconds:
             self._expected = 0
         missing = wanted - max(leases, self._expected)
         if missing <= 0:
             return 0
+        self.is_repeated = is_unanswered and not self._expected
         self._expected, self._most, self._answered_at = wanted, leases, now
         return missing
