@@ -16,7 +16,8 @@ key                                  type    content; lifetime
                                              group ``leases`` with a consumer for each lease;
                                              an entry goes when its calls are answered
 ``dx:demand:QUEUE``                  hash    ``SESSION EXECUTOR``: sealed `Demand`; a slot removes
-                                             those whose session is gone
+                                             those whose session is gone; all of it as a session's
+                                             keys, after the last demand
 ``dx:rate:KEY``                      hash    the next instant of a rate limit, and when somebody
                                              asked last; until that instant and a second
 ``dx:permits:KEY``                   hash    ``SESSION EXECUTOR``: its permits, their end, and its

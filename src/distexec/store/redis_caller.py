@@ -271,12 +271,15 @@ class RedisCallerStore:
             self._link.call("HDEL", keys.demand(queue), field)
         else:
             self._asked.setdefault(ref, set()).add(queue)
-            write = ("HSET", keys.demand(queue), field, frame)
-            try:
-                self._link.call(*write)
-            except KeyDamaged as error:  # All callers share it, and none of them waits for another.
-                self._mended.append(f"{keys.demand(queue)}: {error}")
-                self._link.run(("DEL", keys.demand(queue)), write)
+            key = keys.demand(queue)
+            # A slot that looks removes what nobody asks any more; where all are idle, time does.
+            write = ("HSET", key, field, frame), ("PEXPIRE", key, self._key_expiry)
+            answer, _ = self._link.run(*write)
+            if isinstance(answer, KeyDamaged):  # Callers share it, and none waits for another.
+                self._mended.append(f"{key}: {answer}")
+                self._link.run(("DEL", key), *write)
+            elif isinstance(answer, ServerError):
+                raise answer
 
     def leases(self, ref: ExecutorRef) -> list[LeaseRecord]:
         """The admitted leases; and, without a node, those that hold entries and were ended."""
