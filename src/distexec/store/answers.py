@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from distexec.store.port import ExecutorRef
+from distexec.store.port import ExecutorRef, Frame
 
 
 def read_time(answer: Sequence[bytes]) -> float:
@@ -21,3 +21,17 @@ def read_asker(field: bytes) -> tuple[ExecutorRef, bool]:
     session, _, executor = read_text(field).partition(" ")
     is_ours = session.isascii() and session.isprintable() and executor.isdecimal()
     return ExecutorRef(session, executor), is_ours
+
+
+def read_demands(fields: Sequence[bytes]) -> list[tuple[ExecutorRef, Frame]]:
+    """Who asks what, in all of a queue's demand; fields that can be none of ours are left out."""
+    asking = (
+        (read_asker(field), frame) for field, frame in zip(fields[::2], fields[1::2], strict=True)
+    )
+    return [(ref, frame) for (ref, is_ours), frame in asking if is_ours]
+
+
+def read_info(answer: bytes) -> dict[str, str]:
+    """The server's figures, as ``INFO`` names them."""
+    lines = bytes(answer).decode(errors="replace").splitlines()
+    return dict(line.partition(":")[::2] for line in lines if ":" in line)

@@ -3,6 +3,7 @@
 import logging
 
 from distexec.errors import ClusterRefused
+from distexec.store.answers import read_info
 from distexec.store.link import Link, ServerError
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,7 @@ def check_server(link: Link, where: str) -> None:
         return  # It does not have to tell.
     if isinstance(answer, ServerError):
         return
-    lines = bytes(answer).decode(errors="replace").splitlines()
-    told = dict(line.partition(":")[::2] for line in lines)
+    told = read_info(answer)
     if reason := unfitness(told):
         raise ClusterRefused(f"the server at {where} is {reason}")
     if policy := eviction(told):

@@ -9,7 +9,7 @@ from typing import Any
 from distexec.errors import ClusterError
 from distexec.settings import Settings
 from distexec.store import keys, totals
-from distexec.store.answers import read_text, read_time
+from distexec.store.answers import read_demands, read_info, read_text, read_time
 from distexec.store.audit import audit
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
@@ -335,8 +335,7 @@ class RedisCallerStore:
         return read_nodes(self._link)
 
     def server_memory(self) -> float:
-        text = bytes(self._link.call("INFO", "memory")).decode(errors="replace")
-        figures = dict(line.partition(":")[::2] for line in text.splitlines())
+        figures = read_info(self._link.call("INFO", "memory"))
         limit = int(figures.get("maxmemory", 0))
         return int(figures.get("used_memory", 0)) / limit if limit else 0.0
 
@@ -345,13 +344,9 @@ class RedisCallerStore:
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         try:
-            fields = self._link.call("HGETALL", keys.demand(queue))
+            return read_demands(self._link.call("HGETALL", keys.demand(queue)))
         except KeyDamaged:
             return []  # The next one to ask something mends it.
-        return [
-            (ExecutorRef(*read_text(field).partition(" ")[::2]), frame)
-            for field, frame in zip(fields[::2], fields[1::2], strict=True)
-        ]
 
     def command(self, node: str, frame: Frame) -> None:
         send_command(self._link, node, frame)

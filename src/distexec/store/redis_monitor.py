@@ -2,7 +2,7 @@
 
 from distexec.settings import Settings
 from distexec.store import keys, totals
-from distexec.store.answers import read_asker, read_text, read_time
+from distexec.store.answers import read_demands, read_info, read_text, read_time
 from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, script
 from distexec.store.node_records import read_holder, read_nodes, send_command
@@ -23,8 +23,7 @@ class RedisMonitorStore:
 
     def server(self) -> dict[str, str]:
         """The server's own figures, as ``INFO`` names them."""
-        text = bytes(self._link.call("INFO")).decode(errors="replace")
-        return dict(line.partition(":")[::2] for line in text.splitlines() if ":" in line)
+        return read_info(self._link.call("INFO"))
 
     def nodes(self) -> list[NodeStatus]:
         """The nodes that beat."""
@@ -65,12 +64,7 @@ class RedisMonitorStore:
 
     def demands(self, queue: str) -> list[tuple[ExecutorRef, Frame]]:
         """What executors ask of *queue*; also those whose session is gone."""
-        fields = self._link.call("HGETALL", keys.demand(queue))
-        asking = (
-            (read_asker(field), frame)
-            for field, frame in zip(fields[::2], fields[1::2], strict=True)
-        )
-        return [(ref, frame) for (ref, is_ours), frame in asking if is_ours]
+        return read_demands(self._link.call("HGETALL", keys.demand(queue)))
 
     def node_leases(self, name: str) -> list[NodeLease]:
         """The leases that a node's children hold."""
