@@ -214,6 +214,8 @@ class Contender(NamedTuple):
     package: str = ""
     #: Contenders with the same home take their turns in one process.
     home: str = ""
+    #: Uses the processor also between its turns, at the cost of whoever has one: measured apart.
+    is_restless: bool = False
 
 
 CONTENDERS = {
@@ -226,8 +228,8 @@ CONTENDERS = {
     "joblib": Contender(_open_joblib, "joblib", "joblib"),
     "celery": Contender(_open_celery, "celery", "celery"),
     "dramatiq": Contender(_open_dramatiq, "dramatiq", "dramatiq"),
-    "dask": Contender(_open_dask, "distributed", "distributed"),
-    "ray": Contender(_open_ray, "ray", "ray"),
+    "dask": Contender(_open_dask, "distributed", "distributed", is_restless=True),
+    "ray": Contender(_open_ray, "ray", "ray", is_restless=True),
 }
 
 

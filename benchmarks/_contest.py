@@ -1,7 +1,8 @@
-"""Contenders in turns: each in a process of its own, all open at the same time.
+"""Contenders in turns: each in a process of its own, all of a group open at the same time.
 
 A process of its own keeps one contender's threads and garbage out of another's times; turns spread
 what else the machine does over all of them. The first turns are a warm-up and do not count.
+A group of their own keeps those that are never idle from slowing down all others.
 """
 
 import functools
@@ -17,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from _contenders import CONTENDERS, Pool, is_installed
-from _report import Options, exit_when_terminated
+from _report import Options, beside, exit_when_terminated
 
 #: Workers of every contender: twice the processors of the machine that the targets were set on.
 WORKERS = 4
@@ -38,10 +39,12 @@ class DroppedOut(Exception):
 
 
 class Seat(NamedTuple):
-    """Where contenders wait for their turns: a process, which leads a group of its own."""
+    """Where a contender waits for its turns: a process, which leads a group of processes."""
 
     process: Any
     connection: Connection
+    #: What the process knows it by.
+    name: str
 
 
 class Contest:
@@ -74,7 +77,7 @@ class Contest:
             raise DroppedOut(name)
         reason = f"did not finish within {self.turn_seconds:g} seconds"
         try:
-            seat.connection.send((name, args))
+            seat.connection.send((seat.name, args))
             if seat.connection.poll(self.turn_seconds):
                 succeeded, answer = seat.connection.recv()
                 if succeeded:
@@ -85,7 +88,8 @@ class Contest:
         if name.startswith("distexec"):
             raise RuntimeError(f"{name} {reason}")
         print(f"{name}: {reason}", flush=True)
-        for other in [other for other, its in self._seats.items() if its is seat]:
+        ended = [other for other, its in self._seats.items() if its.process is seat.process]
+        for other in ended:
             del self._seats[other]
             self._missing[other] = reason.partition("\n")[0].rstrip(":")
         end_group(seat.process)
@@ -126,18 +130,52 @@ def contest(
     turn_seconds: float = TURN_SECONDS,
 ) -> Iterator[Contest]:
     """Open all contenders that are installed and wanted, and close them with the block."""
+    with _open(measure, _choose(names, options), options, workers) as seats:
+        yield Contest(seats, options.missing, turn_seconds)
+
+
+def contests(measure: Measure, names: Sequence[str], options: Options) -> Iterator[Contest]:
+    """Open the quiet contenders, and after them the restless ones, with distexec once more.
+
+    A group is closed before the next one opens, and when the loop over them is left.
+    """
+    chosen = _choose(names, options)
+    restless = [name for name in chosen if CONTENDERS[name].is_restless]
+    quiet = [name for name in chosen if name not in restless]
+    if quiet:
+        with _open(measure, quiet, options, WORKERS) as seats:
+            yield Contest(seats, options.missing, TURN_SECONDS)
+    if restless:
+        again = [name for name in quiet if name == "distexec"]
+        with _open(measure, again + restless, options, WORKERS) as seats:
+            peers = {name: seats[name] for name in restless if name in seats}
+            ours = {beside(name, peers): seats[name] for name in again}
+            if peers:
+                yield Contest(ours | peers, options.missing, TURN_SECONDS)
+
+
+def _choose(names: Sequence[str], options: Options) -> list[str]:
+    """Who is installed and wanted; says who is not installed."""
     unknown = set(options.only).difference(names)
     if unknown:
         sys.exit(f"no contender {sorted(unknown)[0]!r} here: there are {', '.join(names)}")
-    homes: dict[str, list[str]] = {}
-    for name in names:
-        if options.only and name not in options.only:
-            continue
-        if is_installed(name):
-            homes.setdefault(CONTENDERS[name].home or name, []).append(name)
-        else:
+    wanted = [name for name in names if not options.only or name in options.only]
+    chosen = [name for name in wanted if is_installed(name)]
+    for name in wanted:
+        if name not in chosen:
             print(f"{name}: skipped, it is not installed")
             options.missing[name] = "is not installed"
+    return chosen
+
+
+@contextmanager
+def _open(
+    measure: Measure, names: Sequence[str], options: Options, workers: int
+) -> Iterator[dict[str, Seat]]:
+    """Open contenders side by side, and close them with the block; those that start have seats."""
+    homes: dict[str, list[str]] = {}
+    for name in names:
+        homes.setdefault(CONTENDERS[name].home or name, []).append(name)
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         opening: dict[str, Seat] = {}
@@ -146,7 +184,7 @@ def contest(
             process = spawn.Process(target=_serve, args=(theirs, members, measure, workers))
             start_deaf(process)
             theirs.close()
-            opening[home] = Seat(process, ours)
+            opening[home] = Seat(process, ours, home)
             stack.push(functools.partial(_end, opening[home]))
         seats: dict[str, Seat] = {}
         for home, seat in opening.items():
@@ -155,7 +193,7 @@ def contest(
             if seat.connection.poll(_START_SECONDS):
                 problem = seat.connection.recv()
             if problem is None:
-                seats |= dict.fromkeys(members, seat)
+                seats |= {name: seat._replace(name=name) for name in members}
             elif home == "distexec":
                 raise RuntimeError(f"distexec failed: {problem}")
             else:
@@ -164,8 +202,7 @@ def contest(
         # All begin to close now, and are waited for one after the other.
         stack.callback(lambda: [seat.connection.close() for seat in opening.values()])
         print("peers are ready", flush=True)
-        ready = {name: seats[name] for name in names if name in seats}
-        yield Contest(ready, options.missing, turn_seconds)
+        yield {name: seats[name] for name in names if name in seats}
 
 
 def _serve(connection: Connection, names: Sequence[str], measure: Measure, workers: int) -> None:

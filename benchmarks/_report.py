@@ -11,13 +11,16 @@ import platform
 import signal
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 RESULTS = Path(__file__).with_name("results")
+
+#: In the row of a contender that is measured once more: its name, and those of its group there.
+_BESIDE, _AND = ", beside ", " and "
 
 #: Whose versions belong to a result.
 _PACKAGES = (
@@ -149,8 +152,17 @@ class Report:
             self.targets.append(Target(text, value, at_most, value <= at_most))
 
     def ratio(self, column: str, name: str, other: str) -> float:
-        """One contender's median over another's."""
-        return self.median(name, column) / self.median(other, column)
+        """One contender's median over another's, as they were measured side by side."""
+        mine, theirs = self._row(name, other), self._row(other, name)
+        return self.median(mine, column) / self.median(theirs, column)
+
+    def _row(self, name: str, peer: str) -> str:
+        """The row of a contender, or the one that it has beside *peer*."""
+        for row in self.found:
+            who, _, peers = row.partition(_BESIDE)
+            if who == name and peer in peers.split(_AND):
+                return row
+        return name
 
     def finish(self, options: Options) -> None:
         """Print the answer, and write it unless this was a try."""
@@ -162,6 +174,11 @@ class Report:
             RESULTS.mkdir(exist_ok=True)
             path = RESULTS / f"{self.name}.json"
             path.write_text(json.dumps(_rounded(asdict(self)), indent=1) + "\n")
+
+
+def beside(name: str, peers: Iterable[str]) -> str:
+    """The row of a contender that is measured once more, in a group with *peers*."""
+    return name + _BESIDE + _AND.join(peers)
 
 
 def read(path: Path) -> Report:

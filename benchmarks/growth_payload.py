@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 
 from _contenders import Pool
-from _contest import DroppedOut, contest, seconds_of
+from _contest import DroppedOut, contests, seconds_of
 from _report import Report, read_options, run
 from _work import size
 
@@ -39,7 +39,7 @@ def main() -> None:
         "growth_payload", __doc__ or "", "ms for each call", plot="argument", is_curve=True
     )
     least, most = (2, 20) if options.quick else CALLS
-    with contest(measure, NAMES, options) as open_contest:
+    for open_contest in contests(measure, NAMES, options):
         for column, length in SIZES.items():
             calls = max(least, min(most, TURN_BYTES // length))
             for _ in range(options.rounds + 1):

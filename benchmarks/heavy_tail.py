@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable
 
 from _contenders import Pool
-from _contest import WORKERS, contest, seconds_of
+from _contest import WORKERS, contests, seconds_of
 from _report import Report, read_options, run
 from _work import rest
 
@@ -46,7 +46,7 @@ def main() -> None:
     orders = mix(20 if options.quick else CALLS)
     for order, seconds in orders.items():
         report.add("ideal", order, [ideal(seconds, WORKERS)])
-    with contest(measure, NAMES, options) as open_contest:
+    for open_contest in contests(measure, NAMES, options):
         for order, seconds in orders.items():
             for name, samples in open_contest.rounds(options.rounds, seconds).items():
                 report.add(name, order, samples)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 from _contenders import ExecutorPool
-from _contest import DroppedOut, contest, seconds_of
+from _contest import DroppedOut, contests, seconds_of
 from _report import Report, read_options, run
 from _work import look, make
 
@@ -96,7 +96,7 @@ def main() -> None:
     options = read_options(__doc__, rounds=3)
     report = Report("large_values", __doc__ or "", "ms for each call", plot="argument")
     scale = 50 if options.quick else 1
-    with contest(measure, NAMES, options) as open_contest:
+    for open_contest in contests(measure, NAMES, options):
         for _ in range(options.rounds + 1):
             for what, name in _turns(open_contest.names):
                 is_copier = what == "argument" and not name.startswith("distexec")

@@ -4,7 +4,7 @@ import statistics
 import time
 
 from _contenders import Pool
-from _contest import contest
+from _contest import contests
 from _report import Report, read_options, run
 from _work import noop
 
@@ -34,13 +34,13 @@ def measure(pool: Pool, calls: int) -> list[float]:
 
 def main() -> None:
     options = read_options(__doc__, rounds=5)
-    with contest(measure, NAMES, options) as open_contest:
-        rounds = open_contest.rounds(options.rounds, 30 if options.quick else CALLS)
     report = Report("latency", __doc__ or "", "ms", plot="p50")
-    for name, turns in rounds.items():
-        for column, percent in QUANTILES.items():
-            cuts = [statistics.quantiles(turn, n=100)[percent - 1] for turn in turns]
-            report.add(name, column, cuts)
+    calls = 30 if options.quick else CALLS
+    for open_contest in contests(measure, NAMES, options):
+        for name, turns in open_contest.rounds(options.rounds, calls).items():
+            for column, percent in QUANTILES.items():
+                cuts = [statistics.quantiles(turn, n=100)[percent - 1] for turn in turns]
+                report.add(name, column, cuts)
     report.target(
         "p50 at most 2.5 times the floor", report.ratio("p50", "distexec", "floor"), at_most=2.5
     )

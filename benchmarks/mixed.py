@@ -8,7 +8,7 @@ import statistics
 import time
 
 from _contenders import ExecutorPool
-from _contest import WORKERS, contest
+from _contest import WORKERS, contests
 from _report import Report, read_options, run
 from _work import noop, rest
 
@@ -40,7 +40,7 @@ def main() -> None:
     options = read_options(__doc__, rounds=3)
     seconds = 0.1 if options.quick else TURN_SECONDS
     report = Report("mixed", __doc__ or "", "ms", plot="p95 behind slow ones")
-    with contest(measure, NAMES, options) as open_contest:
+    for open_contest in contests(measure, NAMES, options):
         for where, slow_ones in (("alone", 0), ("behind slow ones", WORKERS - 1)):
             for name, turns in open_contest.rounds(options.rounds, slow_ones, seconds).items():
                 for column, percent in (("p50", 50), ("p95", 95)):

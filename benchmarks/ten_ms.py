@@ -4,7 +4,7 @@ The calls sleep: four of them at a time do not need four processors.
 """
 
 from _contenders import Pool
-from _contest import WORKERS, contest, seconds_of
+from _contest import WORKERS, contests, seconds_of
 from _report import Report, read_options, run
 from _work import rest
 
@@ -23,14 +23,14 @@ def measure(pool: Pool, calls: int) -> float:
 
 def main() -> None:
     options = read_options(__doc__, rounds=4)
-    with contest(measure, NAMES, options) as open_contest:
-        found = open_contest.rounds(options.rounds, 20 if options.quick else CALLS)
     report = Report("ten_ms", __doc__ or "", "% of the ideal", plot="efficiency")
-    for name, samples in found.items():
-        report.add(name, "efficiency", samples)
+    calls = 20 if options.quick else CALLS
+    for open_contest in contests(measure, NAMES, options):
+        for name, samples in open_contest.rounds(options.rounds, calls).items():
+            report.add(name, "efficiency", samples)
     ours = report.median("distexec", "efficiency")
     report.target("at least 95 %", ours, at_least=95)
-    if local := [report.median(name, "efficiency") for name in LOCAL if name in found]:
+    if local := [report.median(name, "efficiency") for name in LOCAL if name in report.found]:
         best = max(local)
         report.target("at most 2 points below the best local pool", best - ours, at_most=2)
     report.finish(options)

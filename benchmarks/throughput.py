@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from _contenders import Pool
-from _contest import DroppedOut, contest, seconds_of
+from _contest import DroppedOut, contests, seconds_of
 from _report import Report, read_options, run
 from _work import noop
 
@@ -25,16 +25,17 @@ def measure(pool: Pool, count: int) -> float:
 def main() -> None:
     options = read_options(__doc__, rounds=4)
     report = Report("throughput", __doc__ or "", "calls/s", plot="calls/s")
-    with contest(measure, NAMES, options) as open_contest:
-        seconds = 0.05 if options.quick else TURN_SECONDS
-        counts: dict[str, int] = {}
+    seconds = 0.05 if options.quick else TURN_SECONDS
+    counts: dict[str, int] = {}
+    for open_contest in contests(measure, NAMES, options):
         for name in open_contest.names:
             with suppress(DroppedOut):
                 counts[name] = open_contest.calibrate(name, seconds, MOST_CALLS)
         for _ in range(options.rounds):
-            for name, count in counts.items():
+            for name in open_contest.names:
                 with suppress(DroppedOut):
-                    report.extend(name, "calls/s", count / open_contest.turn(name, count))
+                    took = open_contest.turn(name, counts[name])
+                    report.extend(name, "calls/s", counts[name] / took)
     for name in report.found:
         report.add(name, "calls in a turn", [counts[name]])
     for peer, least in (("ProcessPoolExecutor", 4), ("celery", 60), ("dask", 60), ("ray", 30)):

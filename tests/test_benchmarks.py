@@ -1,5 +1,6 @@
 """The benchmarks run, in their smallest form, and end; their figures mean nothing here."""
 
+import math
 import os
 import signal
 import subprocess
@@ -101,6 +102,63 @@ def test_who_hangs_drops_out_and_the_others_go_on(
     assert answers == {"ProcessPoolExecutor": ["an answer", "an answer"]}
     assert options.missing == {"ThreadPoolExecutor": "did not finish within 0.5 seconds"}
     assert "did not finish" in capsys.readouterr().out
+
+
+def test_restless_contenders_have_their_turns_apart(
+    report: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What disturbs others while it rests is compared with a distexec that it disturbed as well.
+    The row of that one names only those that were really there."""
+    from _contenders import CONTENDERS, Contender
+    from _contest import contests
+
+    rests_badly = CONTENDERS["ProcessPoolExecutor"]._replace(is_restless=True)
+    monkeypatch.setitem(CONTENDERS, "ProcessPoolExecutor", rests_badly)
+    # The processes of contenders do not know this one, so it cannot start.
+    monkeypatch.setitem(CONTENDERS, "broken", Contender(rests_badly.open, is_restless=True))
+    options = report.Options(quick=True, rounds=1, only=())
+    names = ("ProcessPoolExecutor", "distexec", "broken", "ThreadPoolExecutor")
+
+    found = [each.rounds(1, False) for each in contests(answer_or_hang, names, options)]
+
+    answer = ["an answer"]
+    assert found == [
+        {"distexec": answer, "ThreadPoolExecutor": answer},
+        {"distexec, beside ProcessPoolExecutor": answer, "ProcessPoolExecutor": answer},
+    ]
+    assert options.missing == {"broken": "did not start"}
+
+
+def test_without_a_restless_contender_there_is_one_group(
+    report: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has no dask and no ray does not wait for a second measurement of distexec."""
+    from _contenders import CONTENDERS
+    from _contest import contests
+
+    absent = CONTENDERS["dask"]._replace(module="not_installed_anywhere")
+    monkeypatch.setitem(CONTENDERS, "dask", absent)
+    options = report.Options(quick=True, rounds=1, only=())
+    names = ("ThreadPoolExecutor", "dask")
+
+    found = [each.names for each in contests(answer_or_hang, names, options)]
+
+    assert found == [["ThreadPoolExecutor"]]
+    assert options.missing == {"dask": "is not installed"}
+
+
+def test_a_ratio_is_of_two_that_were_measured_side_by_side(report: ModuleType) -> None:
+    """No benchmark has to know who is restless."""
+    some = report.Report("some", "How fast?", "ms", plot="p50")
+    both = report.beside("distexec", ["dask", "ray"])
+    for name, value in (("distexec", 1.0), ("celery", 8.0), (both, 2.0), ("dask", 8.0)):
+        some.add(name, "p50", [value])
+
+    assert both == "distexec, beside dask and ray"
+    assert some.ratio("p50", "celery", "distexec") == 8.0
+    assert some.ratio("p50", "dask", "distexec") == 4.0
+    assert some.ratio("p50", "distexec", "dask") == 0.25
+    assert math.isnan(some.ratio("p50", "distexec", "ray"))
 
 
 def test_a_result_is_read_as_it_was_written(
