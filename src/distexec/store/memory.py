@@ -3,6 +3,7 @@
 A `MemoryServer` stands for the server; its three `..._store` methods open the sides of it.
 """
 
+import math
 import random
 import threading
 import time
@@ -410,8 +411,11 @@ class MemoryLeaseStore:
             if executor is None or self._lease not in executor.leases:
                 return 0
             record = executor.leases[self._lease]
-            free = limit - executor.threads()
-            granted = min(threads, record.threads + max(free, 0))
+            most = record.threads + max(limit - executor.threads(), 0)
+            share = math.ceil(limit / len(executor.leases))
+            if record.threads < share:
+                most = min(most, share)
+            granted = min(threads, most)
             executor.leases[self._lease] = record._replace(threads=granted)
             return granted
 

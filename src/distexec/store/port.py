@@ -432,7 +432,9 @@ class LeaseStore(Protocol):
     def widen(self, threads: int, limit: int) -> int:
         """Ask for *threads* threads in this lease; return how many it may have now.
 
-        The executor's leases never have more than *limit* together. Asking for fewer gives back.
+        The executor's leases never have more than *limit* together. One that has less than its
+        equal share of them gets that at most: asked again, it may have more. Asking for fewer gives
+        back.
         """
         ...
 

@@ -1,25 +1,29 @@
 """The thread that looks after a lease while its calls run."""
 
 import threading
+import time
 from collections.abc import Callable
+from math import inf
 
 #: Seconds between two looks, at least: however often calls start, looking costs little.
 KEEPER_SECONDS = 0.0025
 
-#: Seconds of a pause that nothing needs to cut short: as long as a call may wait unstarted.
-LONGEST_PAUSE_SECONDS = 0.005
+#: Seconds until the next look while one call follows the other, and each look falls between two:
+#: after it, the thread must be woken by the next call. A look on a processor that others have used
+#: takes a tenth of a millisecond.
+LONGEST_PAUSE_SECONDS = 0.02
 
 
 class Keeper:
     """Looks after a lease while there is something to look after."""
 
     def __init__(self) -> None:
-        self._busy = threading.Event()
+        self._woken = threading.Event()
         #: Whether something happened since the last look.
         self._noted = False
-        #: Whether it must be woken for what happens.
-        self._sleeps = True
-        self._stopping = threading.Event()
+        #: When it looks next; `inf` where it must be woken, and while it finds out.
+        self._next_at = inf
+        self._stopping = False
         self._thread: threading.Thread | None = None
 
     def start(self, look: Callable[[], float | None], fail: Callable[[Exception], None]) -> None:
@@ -35,36 +39,37 @@ class Keeper:
         )
         self._thread.start()
 
-    def wake(self) -> None:
-        """Look soon. Costs next to nothing while looks follow one another anyway."""
+    def wake(self, within: float = 0.0) -> None:
+        """Look *within* so many seconds. Costs next to nothing where that is the case anyway."""
         self._noted = True
-        if self._sleeps:
-            self._busy.set()
+        if self._next_at - time.monotonic() > within:
+            self._woken.set()
 
     def stop(self) -> None:
         """End the thread, and wait for it."""
-        self._stopping.set()
-        self._busy.set()
+        self._stopping = True
+        self._woken.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self, look: Callable[[], float | None], fail: Callable[[Exception], None]) -> None:
         pause: float | None = None
-        while not self._stopping.is_set():
-            if pause is None or pause > LONGEST_PAUSE_SECONDS:
-                self._sleeps = True
-                # What is noted from here on sets the event.
-                if not self._noted:
-                    self._busy.wait(pause)
-                self._sleeps = False
-                self._busy.clear()
-                pause = 0.0
-            self._stopping.wait(max(pause, KEEPER_SECONDS))
+        while True:
+            if pause is not None:
+                pause = max(pause, KEEPER_SECONDS)
+                self._next_at = time.monotonic() + pause
+            # Who woke it before that was written has set the event.
+            if self._woken.wait(pause):
+                self._next_at = 0.0
+                self._woken.clear()
+                if self._stopping:
+                    return
+                time.sleep(KEEPER_SECONDS)
+            self._next_at = inf
             was_noted, self._noted = self._noted, False
             try:
                 pause = look()
             except Exception as error:
                 fail(error)
             if was_noted and pause is None:
-                # One short call after the other, and this look fell between two of them.
                 pause = LONGEST_PAUSE_SECONDS

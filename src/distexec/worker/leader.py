@@ -68,13 +68,13 @@ class Leader:
                 standing.send()
                 return
             if pause := standing.contact.pause():
-                with standing.changed:
-                    standing.changed.wait(pause)
+                with standing.lock:
+                    standing.idle.wait(pause, is_main=is_main)
                 return
             count = self._reader.entries_to_take(standing.run_times.overall, free)
             held = standing.outbox.exchange(count)
             standing.learn()
-            if held is not None and not held:
+            if held is not None and not held and not standing.outbox:
                 held = self._store.take(count, self._look_seconds(idle_seconds))
             standing.contact.heard()
             if held is None:
@@ -99,7 +99,8 @@ class Leader:
                 if must_yield:
                     standing.end()
                 if len(self._runners) > 1:
-                    standing.changed.notify_all()
+                    # One to lead next, and one for each call but the first, which is for this one.
+                    standing.idle.wake(max(1, len(standing.hands.taken)))
 
     def _look_seconds(self, idle_seconds: float) -> float:
         """How long to wait for an entry."""

@@ -22,6 +22,7 @@ it has to say is not heard, and what it still runs is run for nobody.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -43,7 +44,7 @@ from distexec.worker.hands import Running
 from distexec.worker.keeper import Keeper
 from distexec.worker.leader import LOOK_SECONDS, Leader
 from distexec.worker.limit import TimeLimit, Watchdog
-from distexec.worker.outbox import Outbox
+from distexec.worker.outbox import DELAY_SECONDS, Outbox
 from distexec.worker.overseer import Overseer
 from distexec.worker.reader import Reader
 from distexec.worker.run import Functions, execute, run_call, run_within
@@ -109,9 +110,9 @@ class Lease:
         self._keeper = Keeper()
         self._outbox = Outbox(store, seal, ref.session, codec)
         self._standing = Standing(store, self._outbox, self._keeper, tally, settings)
-        self._lock, self._changed = self._standing.lock, self._standing.changed
+        self._lock, self._idle = self._standing.lock, self._standing.idle
         self._hands = self._standing.hands
-        self._runners = Runners(store, spec, self._changed, self._run_beside)
+        self._runners = Runners(store, spec, self._lock, self._run_beside)
         self._leader = Leader(
             *(store, name, ref, self._reader, self._standing, self._runners, settings),
             may_return=spec.limit > 1,
@@ -124,11 +125,8 @@ class Lease:
             end_process=end_process,
             on_stuck=on_stuck,
         )
-        # All below is guarded by _changed.
-        #: Whether the main thread waits for a call.
-        self._main_waits = False
-        #: Whether the main thread is about to lead.
-        self._main_leads = False
+        #: The thread that is about to lead, if one is. Guarded by the lock.
+        self._next_leader: int | None = None
 
     def run(self) -> None:
         """Serve until there is nothing to do, the slot is wanted back, or the lease is ended.
@@ -141,9 +139,9 @@ class Lease:
         try:
             self._run_calls()
         finally:
-            with self._changed:
+            with self._lock:
                 standing.has_ended = True
-                self._changed.notify_all()
+                self._idle.wake_all()
             standing.send()
             self._runners.join()
             self._keeper.stop()
@@ -216,8 +214,8 @@ class Lease:
                     standing.idle_since = now
                     standing.ended_calls += learned
                     leads = self._lead_next()
-                    if not leads:
-                        self._changed.notify_all()
+                    if not leads and (hands.running or hands.taken):
+                        self._idle.wake(1)
             if goes_on and outbox.is_due(now):
                 standing.send()
                 # The trip is not the next call's time: it would look as if it waited.
@@ -264,10 +262,7 @@ class Lease:
                         self._runners.retire()
                         break
                     if not self._become_leader(is_main):
-                        self._main_waits = is_main
-                        self._changed.wait(LOOK_SECONDS)
-                        if is_main:
-                            self._main_waits = False
+                        self._idle.wait(LOOK_SECONDS, is_main=is_main)
                         continue
             if running is not None:
                 if standing.must_announce(running):
@@ -286,25 +281,27 @@ class Lease:
         hands = self._hands
         if not hands.taken:
             return None
-        if self._main_waits and not is_main and not hands.running:
+        if self._idle.has_main and not is_main and not hands.running:
             # A call alone on its lease runs on the child's main thread.
-            self._changed.notify_all()
+            self._idle.wake(1)
             return None
         running = hands.start(is_main)
         if running is not None:
             if running.taken.runs_alone:
                 self._standing.give_back(hands.let_go())
-            self._keeper.wake()
+            if is_main and not self._leader.is_leading and len(self._runners) > 1:
+                self._idle.wake(1)  # Nobody led while the main thread was on its way.
+            self._keeper.wake(self._overseer.patience(running))
         return running
 
     def _become_leader(self, is_main: bool) -> bool:
         """Lead, unless what this thread read would not be started, or by the wrong thread."""
-        if is_main and self._main_leads:
-            self._main_leads = False
+        if self._next_leader == threading.get_ident():
+            self._next_leader = None
             return True
         if self._standing.has_ended or self._leader.is_leading or self._hands.are_reserved:
             return False
-        if self._main_waits and not is_main:
+        if self._idle.has_main and not is_main:
             return False
         self._leader.is_leading = True
         return True
@@ -312,15 +309,17 @@ class Lease:
     def _lead_next(self) -> bool:
         """Lead, if this thread is the one to: what it has to tell leaves with its next look."""
         leader, hands = self._leader, self._hands
-        if leader.is_leading or self._standing.has_ended or hands.taken or hands.are_reserved:
+        if leader.is_leading or self._standing.has_ended or self._idle.has_main:
             return False
-        self._main_leads = leader.is_leading = self._runners.is_main()
-        return self._main_leads
+        if hands.taken or hands.are_reserved:
+            return False
+        leader.is_leading, self._next_leader = True, threading.get_ident()
+        return True
 
     def _finish(self, running: Running, reply: Reply) -> None:
         """Put the reply into the outbox, and send it unless others may travel with it."""
         standing, hands, now = self._standing, self._hands, time.monotonic()
-        with self._changed:
+        with self._lock:
             hands.finish()
             standing.calls_run += 1
             if running.limit is not None and running.limit.abandoned:
@@ -338,15 +337,19 @@ class Lease:
             limit = self._spec.calls_per_child
             if limit is not None and standing.calls_run >= limit:
                 standing.end()
-            if hands.running or hands.taken:
-                self._changed.notify_all()
+            if hands.taken and (running.taken.runs_alone or hands.taken[0].runs_alone):
+                self._idle.wake(len(hands.taken))
             if must_send and self._lead_next():
                 return
         if must_send:
-            standing.send()
+            standing.send(wait=False)
+            if self._outbox:
+                self._keeper.wake(DELAY_SECONDS)  # Who was sending may have looked before.
         standing.learn()
 
     def _should_retire(self, idle_since: float) -> bool:
+        if self._next_leader == threading.get_ident():
+            return False
         overall, busy = self._standing.run_times.overall, bool(self._hands.running)
         computing = busy and overall is not None and overall.cpu_share > COMPUTING_SHARE
         return self._runners.should_retire(idle_since, computing=computing)

@@ -82,8 +82,11 @@ class Outbox:
             bool(self._replies) and (self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS)
         )
 
-    def send(self) -> bool:
+    def send(self, *, wait: bool = True) -> bool:
         """Send the replies and acknowledge what is finished, both or neither.
+
+        Args:
+            wait: Return when it is sent; else another thread that is sending may send this next.
 
         Returns:
             False if somebody else answers for the lease's calls by now: nothing was sent.
@@ -91,11 +94,16 @@ class Outbox:
         Raises:
             Exception: The store cannot be spoken to. Nothing is forgotten: send again.
         """
-        with self._sending:
-            if not self.is_void and self._gather():
-                self.is_void = not self._store.reply(*self._unanswered)
-                self._unanswered = NOTHING
-            return not self.is_void
+        while self._sending.acquire(blocking=wait):
+            try:
+                if not self.is_void and self._gather():
+                    self.is_void = not self._store.reply(*self._unanswered)
+                    self._unanswered = NOTHING
+            finally:
+                self._sending.release()
+            if wait or self.is_void or not self:
+                break
+        return not self.is_void
 
     def exchange(self, count: int) -> list[Held] | None:
         """`send`, and take up to *count* entries that are there, in one trip; none without replies.

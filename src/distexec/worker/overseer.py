@@ -3,21 +3,32 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from distexec.errors import CallKilled, DistexecError
-from distexec.scheduling.sharing import usually_computes
+from distexec.scheduling.run_times import RunTime
+from distexec.scheduling.sharing import (
+    EXPECTED_SECONDS,
+    LEARNED_SECONDS,
+    usually_computes,
+    usually_waits,
+)
 from distexec.settings import Settings
 from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.worker.contact import PASSING
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Running
 from distexec.worker.limit import TimeLimit, raise_in
+from distexec.worker.outbox import DELAY_SECONDS
 from distexec.worker.run import out_of_time
 from distexec.worker.runners import Runners
 from distexec.worker.standing import Standing
 
 logger = logging.getLogger(__name__)
+
+#: Seconds after which the caller of a call is told that it runs. Nobody asks so soon whether one of
+#: 10 ms does, and telling takes as much of the machine as its reply.
+ANNOUNCE_AFTER_SECONDS = 0.02
 
 #: Seconds between two looks for room: waiting calls are known by then, and asking is not free.
 ROOM_SECONDS = 0.02
@@ -61,6 +72,18 @@ class Overseer:
         #: Whether what runs for nobody was told to stop.
         self._is_stopping = False
 
+    def patience(self, running: Running) -> float:
+        """Seconds after its start until something may be due for a call; the lock is held."""
+        standing = self._standing
+        if standing.outbox:
+            return DELAY_SECONDS
+        if standing.hands.taken:
+            return RETURN_AFTER_SECONDS
+        known = standing.run_times.get(running.taken.call.function_id)
+        if self._may_wait(known) and self._runners.may_grow(running.started_at):
+            return EXPECTED_SECONDS
+        return ANNOUNCE_AFTER_SECONDS
+
     def look(self) -> float | None:
         """Do what is due.
 
@@ -71,20 +94,18 @@ class Overseer:
         due_in = self._hold_to_limits(now)
         if pause := standing.contact.pause():
             return min(pause, due_in)
-        with standing.changed:
+        with standing.lock:
             hands = standing.hands
             unannounced = hands.unannounced()
-            started = [each for each in unannounced if now - each.started_at > RETURN_AFTER_SECONDS]
+            started = _to_announce(unannounced, now)
             running = hands.running.values()
-            known = standing.run_times
-            room = 0 if standing.has_ended else self._runners.room_for(running, known, now)
+            room = 0
+            if not standing.has_ended:
+                room = self._runners.room_for(running, standing.run_times, now)
             waiting, busy = len(hands.taken), len(running)
-            compute = all(usually_computes(known.get(e.taken.call.function_id)) for e in running)
-            expects = bool(standing.outbox or waiting or unannounced)
-            quiet = QUIET_SECONDS if busy else None
         if busy and standing.is_void:
             self._stop_running()
-            return quiet
+            return QUIET_SECONDS
         if started:
             standing.announce(started)
         elif standing.outbox.is_due(now):
@@ -92,17 +113,44 @@ class Overseer:
         elif busy and now - standing.contact.heard_at > self._beat_seconds:
             standing.ask_whether_void()
         if not (room and self._add_runners(room, waiting, busy)):
-            with standing.changed:
+            with standing.lock:
                 # Nobody else could start it where calls run one at a time, and order would be lost.
                 if self._spec.limit > 1:
                     standing.give_back(hands.let_go_late(now))
-        if expects:
+        with standing.lock:
+            due = self._pause(now)
+        return None if due is None else min(due, due_in)
+
+    def _pause(self, now: float) -> float | None:
+        """Seconds until something may be due for what is held by then."""
+        standing = self._standing
+        hands, running = standing.hands, standing.hands.running.values()
+        if standing.outbox or hands.taken:
             return 0.0
-        if quiet is None:
+        if not running:
             return None
+        pause = QUIET_SECONDS
+        if unannounced := hands.unannounced():
+            oldest = min(each.started_at for each in unannounced)
+            pause = min(pause, oldest + ANNOUNCE_AFTER_SECONDS - now)
         if self._spec.sharing is Sharing.NEVER:
-            return min(due_in, quiet)
-        return min(due_in, COMPUTING_ROOM_SECONDS if compute else ROOM_SECONDS)
+            return pause
+        if not self._runners.may_grow(now):
+            return min(pause, ROOM_SECONDS)
+        known = [standing.run_times.get(each.taken.call.function_id) for each in running]
+        if all(map(usually_computes, known)):
+            return min(pause, COMPUTING_ROOM_SECONDS)
+        youngest = max(each.started_at for each in running)
+        if now - youngest < LEARNED_SECONDS and all(map(self._may_wait, known)):
+            return 0.0  # To see them wait takes two looks.
+        return min(pause, ROOM_SECONDS)
+
+    def _may_wait(self, known: RunTime | None) -> bool:
+        """Whether a call is to be watched from its start: it may make room for others soon."""
+        sharing = self._spec.sharing
+        return sharing is not Sharing.NEVER and (
+            sharing is Sharing.THREADS or known is None or usually_waits(known)
+        )
 
     def _add_runners(self, room: int, waiting: int, busy: int) -> int:
         try:
@@ -117,7 +165,7 @@ class Overseer:
             return
         self._is_stopping = True
         if self._end_process is None:
-            with self._standing.changed:
+            with self._standing.lock:
                 for thread in self._standing.hands.running:
                     raise_in(thread, CallKilled)
             self._on_stuck()
@@ -135,7 +183,7 @@ class Overseer:
         Returns:
             Seconds until the next look is needed.
         """
-        with self._standing.changed:
+        with self._standing.lock:
             running = self._standing.hands.limited()
         if running is None or running.limit is None:
             return QUIET_SECONDS
@@ -149,7 +197,7 @@ class Overseer:
     def _give_up(self, running: Running, limit: TimeLimit, now: float) -> None:
         """Answer for a call that goes on, and end the lease: its thread cannot be had back."""
         standing = self._standing
-        with standing.changed:
+        with standing.lock:
             is_running = any(each is running for each in standing.hands.running.values())
             if not is_running or limit.abandoned:
                 return
@@ -162,3 +210,11 @@ class Overseer:
             # Another slot may have its place.
             self._store.leave(force=True)
         self._on_stuck()
+
+
+def _to_announce(unannounced: Iterable[Running], now: float) -> list[Running]:
+    """Those that run for long by now, if there is one, and with it those that soon will."""
+    ages = [(now - each.started_at, each) for each in unannounced]
+    if not any(age > ANNOUNCE_AFTER_SECONDS for age, _ in ages):
+        return []
+    return [each for age, each in ages if age > ANNOUNCE_AFTER_SECONDS / 2]

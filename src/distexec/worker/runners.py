@@ -4,6 +4,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Any
 
 from distexec.errors import DistexecError
 from distexec.scheduling.run_times import RunTimes
@@ -15,12 +17,17 @@ from distexec.worker.hands import Running
 #: An extra runner without a call for so many seconds ends.
 LINGER_SECONDS = 0.25
 
+#: Seconds until room is looked for again where nothing waited for it, and where none was left: to
+#: ask costs as much as a call.
+NOTHING_WAITS_SECONDS = 0.02
+NO_ROOM_SECONDS = 0.1
+
 
 class Runners:
     """The lease's own thread, and the extra ones.
 
     Args:
-        changed: The lease's lock. It is held by whoever calls `room_for`, `should_retire` and
+        lock: The lease's. It is held by whoever calls `room_for`, `should_retire` and
             `retire`, and by nobody who calls the others.
         run_beside: What an extra thread runs; it calls `retire`, and `narrow` at its end.
     """
@@ -29,13 +36,15 @@ class Runners:
         self,
         store: LeaseStore,
         spec: ExecutorSpec,
-        changed: threading.Condition,
+        lock: AbstractContextManager[Any],
         run_beside: Callable[[], None],
     ) -> None:
-        self._store, self._spec, self._changed = store, spec, changed
+        self._store, self._spec, self._lock = store, spec, lock
         self._run_beside = run_beside
         self._main = threading.get_ident()
         self._extra: dict[int, threading.Thread] = {}
+        #: When to look for room again.
+        self._ask_at = 0.0
 
     def __len__(self) -> int:
         return 1 + len(self._extra)
@@ -44,6 +53,10 @@ class Runners:
         """Whether the calling thread is the lease's own."""
         return threading.get_ident() == self._main
 
+    def may_grow(self, now: float) -> bool:
+        """Whether it is worth looking for room, as far as is known."""
+        return now >= self._ask_at
+
     def room_for(self, running: Collection[Running], known: RunTimes, now: float) -> int:
         """How many runners to add: some, if every *running* call only waits.
 
@@ -51,7 +64,7 @@ class Runners:
             known: What is known of their functions.
         """
         sharing = self._spec.sharing
-        if not running or sharing is Sharing.NEVER:
+        if not running or sharing is Sharing.NEVER or not self.may_grow(now):
             return 0
         watched = [each.watch(now) for each in running]
         if any(each.taken.runs_alone for each in running):
@@ -76,9 +89,13 @@ class Runners:
         """
         needed = min(room, taken + self._store.backlog() - (len(self) - running))
         if needed <= 0:
+            self._ask_at = time.monotonic() + NOTHING_WAITS_SECONDS
             return 0
-        granted = self._store.widen(len(self) + needed, self._spec.limit)
-        with self._changed:
+        wanted = len(self) + needed
+        granted = self._store.widen(wanted, self._spec.limit)
+        if granted < wanted:
+            self._ask_at = time.monotonic() + NO_ROOM_SECONDS
+        with self._lock:
             added = max(0, granted - len(self))
             for _ in range(added):
                 thread = threading.Thread(
@@ -103,14 +120,14 @@ class Runners:
 
     def narrow(self) -> None:
         """Give back what a runner that ended was granted."""
-        with self._changed:
+        with self._lock:
             wanted = len(self)
         with contextlib.suppress(DistexecError):
             self._store.widen(wanted, self._spec.limit)
 
     def join(self) -> None:
         """Wait for the extra threads to end."""
-        with self._changed:
+        with self._lock:
             threads = list(self._extra.values())
         for thread in threads:
             thread.join()

@@ -12,6 +12,7 @@ from distexec.store.port import LeaseStore
 from distexec.wire.records import Envelope, Reply, ReplyKind, pack_entry
 from distexec.worker.contact import PASSING, Contact
 from distexec.worker.hands import Hands, Running, Taken
+from distexec.worker.idle import Idle
 from distexec.worker.keeper import Keeper
 from distexec.worker.outbox import Outbox
 
@@ -41,8 +42,8 @@ class Standing:
         self._store, self.outbox, self.keeper, self._tally = store, outbox, keeper, tally
         self.contact = Contact(settings.key_expiry_seconds)
         self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
         # All below is guarded by it.
+        self.idle = Idle(self.lock)
         self.hands = Hands()
         self.run_times = RunTimes()
         #: Function, run and processor seconds of calls that ended, and are not learned from yet.
@@ -61,17 +62,17 @@ class Standing:
 
     def end(self) -> None:
         """Take nothing more; hand back what did not start."""
-        with self.changed:
+        with self.lock:
             self.has_ended = True
             self.give_back(self.hands.let_go())
-            self.changed.notify_all()
+            self.idle.wake_all()
 
     def lose(self) -> None:
         """End without a word: somebody else answers for what is held."""
-        with self.changed:
+        with self.lock:
             self.has_ended = self.is_void = True
             self.hands.taken.clear()
-            self.changed.notify_all()
+            self.idle.wake_all()
         self.keeper.wake()
 
     def fail(self, error: Exception) -> None:
@@ -111,12 +112,16 @@ class Standing:
 
     # What it tells.
 
-    def send(self) -> None:
-        """Send the outbox; what the server does not hear now is sent again soon."""
+    def send(self, *, wait: bool = True) -> None:
+        """Send the outbox; what the server does not hear now is sent again soon.
+
+        Args:
+            wait: As in `Outbox.send`.
+        """
         if self.contact.pause():
             return
         try:
-            is_heard = self.outbox.send()
+            is_heard = self.outbox.send(wait=wait)
         except PASSING as error:
             self.miss(error)
         except Exception as error:
