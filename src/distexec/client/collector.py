@@ -39,6 +39,10 @@ SIGNATURE_BYTES = 32
 #: Seconds that the collector listens at a time: how late it notices that it must stop, at worst.
 LISTEN_SECONDS = 1.0
 
+#: So many calls that end together make room for as many that the collector itself sends. With more,
+#: the dispatcher's thread does, while it settles them.
+FEW_CALLS = 4
+
 #: Seconds between two tries to reach a server that went away.
 RETRY_SECONDS = 0.1
 
@@ -121,8 +125,8 @@ class Collector:
     ) -> None:
         """Settle calls of one executor that returned: the way of nearly all calls, so in bulk.
 
-        The futures come last. Who waits for one goes on at once, and needs the interpreter's lock.
-        Only what nobody waits for comes after them, while who waits is being woken.
+        Who waits for a future goes on at once, and needs the interpreter's lock: what is not for
+        the futures comes after them, while who waits is being woken.
 
         Args:
             buffers: What was split from the payload of the only reply.
@@ -133,15 +137,14 @@ class Collector:
         window = channel.window
         ended = window.complete(replies)
         makes_room = window.wants_room
+        is_bulk = len(ended) > FEW_CALLS
         if makes_room:
             window.learned.add_all(ended)
-            self._session.dispatch(channel, at_once=False)
+            if is_bulk:
+                self._session.dispatch(channel, at_once=False)
         counters, now, settled = channel.counters, time.monotonic(), 0
         runs = [reply.run_seconds for _, reply in ended]
-        waits = [
-            max(0.0, now - call.submitted_at - run)
-            for (call, _), run in zip(ended, runs, strict=True)
-        ]
+        waits = [max(0.0, now - call.submitted_at - reply.run_seconds) for call, reply in ended]
         counters.note_times(waits, runs)
         for call, reply in ended:
             call.drop_payload()
@@ -153,6 +156,8 @@ class Collector:
             settled += settle(channel, call.future, result=result, error=error)
         if not makes_room:
             window.learned.add_all(ended)
+        elif not is_bulk:
+            self._session.dispatch(channel, at_once=True)
         channel.settled(settled)
 
     def _make_room(self, channel: Channel) -> None:

@@ -1,6 +1,7 @@
 """Which of an executor's waiting calls go now, together with which others, and to which queue."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from distexec.client.calls import Batch, PendingCall, Place
 from distexec.client.flight import Entry, Flight
@@ -51,9 +52,9 @@ class Departures:
         """
         batches: list[Batch] = []
         limit = self._limit + parents
-        judge = self._judge(leases, now)
+        begin_to_judge = partial(self._judge, leases, now)
         blocked: list[Place] = []
-        while (turn := self._lines.turn(judge, blocked)) is not None:
+        while (turn := self._lines.turn(begin_to_judge, blocked)) is not None:
             run_time = self._learned.run_time(turn.first)
             self.find_queue(turn.first)
             in_order = not self._greedy and not self._short_in_flight(2 * limit)

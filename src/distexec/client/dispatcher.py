@@ -132,9 +132,10 @@ class Dispatcher:
             while self._put(channel, patience) and channel.window.wants_room:
                 now = time.monotonic()
                 # Before anything goes: it would go behind them.
-                slower = channel.window.entries_to_overtake(channel.leases, now)
-                if slower:
-                    self._session.recall_sent(channel, slower)
+                if channel.window.in_flight:
+                    slower = channel.window.entries_to_overtake(channel.leases, now)
+                    if slower:
+                        self._session.recall_sent(channel, slower)
                 batches = channel.window.take_ready(channel.leases, now)
                 if not batches:
                     break
@@ -229,6 +230,13 @@ class Dispatcher:
         """
         cluster, ref = self._session.cluster, channel.ref
         now = time.monotonic()
+        wake_ups, last = channel.wake_ups.get(queue), channel.asked.get(queue)
+        if wake_ups is not None and last is not None and not again and len(channel.asked) == 1:
+            # Nearly always while calls are made one by one: each finds a lease that waits for it.
+            is_served = channel.window.outstanding <= channel.leases
+            if is_served and channel.window.priority() <= last.priority:
+                wake_ups.to_send(wanted=0, leases=channel.leases, now=now)
+                return
         cpu_share = channel.window.learned.cpu_share
         # Looked up only where it counts: thousands of running calls may stand before it.
         oldest = channel.window.oldest_unstarted() if cpu_share is None else None
@@ -246,7 +254,6 @@ class Dispatcher:
             threads=channel.threads,
         )
         priority = channel.window.priority()
-        last = channel.asked.get(queue)
         if again or last is None or last.wanted < wanted or last.priority < priority:
             demand = Demand(
                 wanted,
@@ -265,7 +272,6 @@ class Dispatcher:
             self._session.store.ask(queue, ref, frame)
             channel.asked[queue] = demand
             cluster.grow(wanted)
-        wake_ups = channel.wake_ups.get(queue)
         if wake_ups is None:
             repeat_seconds = self._session.settings.demand_repeat_seconds
             wake_ups = channel.wake_ups[queue] = WakeUps(repeat_seconds)

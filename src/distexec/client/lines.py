@@ -78,8 +78,16 @@ class Lines:
                 self.again.pop(call.number, None)
         return calls
 
-    def turn(self, judge: Judge, blocked: Collection[Place] = ()) -> Turn | None:
-        """Say whose turn it is; ``None`` if no call of a place that is not *blocked* waits."""
+    def turn(
+        self, begin_to_judge: Callable[[], Judge], blocked: Collection[Place] = ()
+    ) -> Turn | None:
+        """Say whose turn it is; ``None`` if no call of a place that is not *blocked* waits.
+
+        Args:
+            begin_to_judge: Called only where several places compete.
+        """
+        if not self._count:
+            return None
         turns = [
             Turn(place, line, first)
             for place, line in self._lines.items()
@@ -87,6 +95,7 @@ class Lines:
         ]
         if len(turns) <= 1:
             return turns[0] if turns else None
+        judge = begin_to_judge()
         verdicts = [judge(turn.first) for turn in turns]
         heads = [
             Head(verdict.value, turn.first.number)

@@ -37,6 +37,8 @@ MOST_REPLIES = 512
 #: Bytes of replies that were read and may stay on the server for now: enough that a single call
 #: does without the command that removes them, few beside what a window has in flight.
 TRIM_BYTES = 16 * 1024
+#: Bytes of replies that take longer to look at than to ask for the next ones, which is done first.
+AHEAD_BYTES = 1024
 #: What an entry takes of these beside its frame.
 ENTRY_BYTES = 100
 
@@ -194,10 +196,12 @@ class RedisCallerStore:
             return []
         self._last_reply = entries[-1][0]
         frames = [fields[1] for _, fields in entries if fields[1]]
-        self._untrimmed += sum(map(len, frames)) + ENTRY_BYTES * len(entries)
-        # The server listens for more while these are looked at, and who waits for them wakes up.
-        self._listener.send_ahead(*self._look(timeout))
-        self._is_ahead = True
+        size = sum(map(len, frames)) + ENTRY_BYTES * len(entries)
+        self._untrimmed += size
+        if size > AHEAD_BYTES:
+            # The server listens for more while these are looked at.
+            self._listener.send_ahead(*self._look(timeout))
+            self._is_ahead = True
         return frames
 
     def _read_replies(self, timeout: float) -> list[tuple[bytes, list[bytes]]]:
