@@ -7,6 +7,7 @@ beats and idle looks at the stream, and are below what the ring did before it wa
 
 import gc
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -92,6 +93,23 @@ def test_a_single_call_takes_few_commands(pool: distexec.DistributedExecutor, me
 
     assert commands / CALLS < 15
     assert size / CALLS < 1500
+
+
+def test_calls_that_wait_ask_for_room_once(
+    pool: distexec.DistributedExecutor, meter: Meter
+) -> None:
+    """Where the limit is reached there is none, and who ends in a moment need not say it began."""
+
+    def rest_for_a_while() -> None:
+        futures = [pool.submit(time.sleep, 0.01) for _ in range(60)]
+        for future in futures:
+            future.result(timeout=60)
+
+    rest_for_a_while()
+
+    commands, _ = meter.spent(rest_for_a_while)
+
+    assert commands / 60 < 18
 
 
 def test_calls_of_a_burst_share_their_commands(
