@@ -68,6 +68,7 @@ def test_a_node_that_was_frozen_settles_nothing_that_was_given_away(
         eventually(future.running)
         with frozen(sleeper):
             spare = cluster.start("spare", "bed")
+            cluster.ready(spare)
             eventually(lambda: len(lines(ledger, "start")) == 2, 20)
         # It is awake, and finds that its lease was given up: its process ends with the call.
         first = int(lines(ledger, "start")[0].split()[2])
@@ -111,6 +112,7 @@ def test_a_child_of_a_frozen_node_serves_nobody(
             eventually(lambda: "half" not in cluster.records())
             future = pool.submit(deeds.work, ledger, gate.path, "call")
             spare = cluster.start("spare", "half")
+            cluster.ready(spare)
             eventually(lambda: lines(ledger, "start"), 20)
         finally:
             os.kill(pid, signal.SIGCONT)
