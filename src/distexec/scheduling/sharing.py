@@ -14,10 +14,10 @@ EXPECTED_SECONDS = 0.001
 WAITING_SHARE = 0.1
 
 
-#: By which factor threads grow at a look: 64 are there after six looks, or after three where it is
-#: no guess that the calls wait. More at once would leave nothing for the other leases.
+#: By which factor threads grow at a look: 64 are there after six looks, or after two where it is no
+#: guess that the calls wait. More at once would leave nothing for leases that are about to come.
 GUESSED_GROWTH = 2
-EXPECTED_GROWTH = 4
+EXPECTED_GROWTH = 16
 
 
 def usually_waits(run_time: RunTime | None) -> bool:

@@ -43,6 +43,8 @@ class Runners:
         self._run_beside = run_beside
         self._main = threading.get_ident()
         self._extra: dict[int, threading.Thread] = {}
+        #: Whether those that are there are waited for, to the last.
+        self._is_over = False
         #: When to look for room again.
         self._ask_at = 0.0
 
@@ -95,14 +97,18 @@ class Runners:
         granted = self._store.widen(wanted, self._spec.limit)
         if granted < wanted:
             self._ask_at = time.monotonic() + NO_ROOM_SECONDS
-        with self._lock:
-            added = max(0, granted - len(self))
-            for _ in range(added):
+        added = 0
+        for _ in range(granted - len(self)):
+            # Each by itself: it starts a call while the next one is made, which takes as long.
+            with self._lock:
+                if self._is_over:
+                    break
                 thread = threading.Thread(
                     target=self._run_beside, name="distexec-runner", daemon=True
                 )
                 thread.start()
                 self._extra[thread.ident or 0] = thread
+            added += 1
         return added
 
     def should_retire(self, idle_since: float, *, computing: bool) -> bool:
@@ -128,6 +134,7 @@ class Runners:
     def join(self) -> None:
         """Wait for the extra threads to end."""
         with self._lock:
+            self._is_over = True
             threads = list(self._extra.values())
         for thread in threads:
             thread.join()
