@@ -284,7 +284,8 @@ class Session:
         lost = [channel for channel in self.channels() if not self.store.knows(channel.ref)]
         for channel in lost:
             # What is left of it belongs to another past: nothing of that may be heard.
-            self.store.close_executor(channel.ref)
+            with channel.sending:
+                self.store.close_executor(channel.ref)
         self.set_clock(self.store.open())
         self.depot.server_was_emptied()
         again = sum(map(self._begin_anew, lost))
@@ -311,7 +312,6 @@ class Session:
             if channel.ref not in damage.rebuild:
                 continue
             try:
-                self.store.close_executor(channel.ref)  # What is left of it would run beside it.
                 self._begin_anew(channel)
             except ClusterError:
                 self.mender.lost_server(SessionUnknown(self.name))  # So that it is not forgotten.
@@ -319,7 +319,9 @@ class Session:
 
     def _begin_anew(self, channel: Channel) -> int:
         """Make an executor known again, and send all of it again; return how many calls."""
+        # Any thread may be about to send: what it sends must be of the old or of the new.
         with channel.sending:
+            self.store.close_executor(channel.ref)  # What is left of it would run beside it.
             channel.outgoing.clear()
             channel.functions.clear()
             channel.asked.clear()
