@@ -9,7 +9,8 @@ The server's peak is the most memory that it had in a turn, beyond the least tha
 
 import functools
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy
@@ -37,14 +38,16 @@ def measure(pool: ExecutorPool, what: str, size: int, calls: int) -> Measured:
     """Milliseconds for each call, and MB of the server's peak, if it is ours."""
     executor: Any = pool.executor
     executor.submit(look, [0.0], 0).result()
-    server = _Server(executor) if what == "argument" else None
-    if what == "results":
-        seconds = seconds_of(_take, executor, make, [(size // 8,)] * calls)
-    else:
-        array = numpy.random.default_rng().random(size // 8)
-        seconds = seconds_of(_look, executor, array, what, calls)
+    with _watched(executor) if what == "argument" else nullcontext([]) as used:
+        if what == "results":
+            seconds = seconds_of(_take, executor, make, [(size // 8,)] * calls)
+        else:
+            array = numpy.random.default_rng().random(size // 8)
+            seconds = seconds_of(_look, executor, array, what, calls)
     found = {what: 1000 * seconds / calls}
-    return found if server is None else found | server.peak()
+    if used:
+        found["server's peak, MB"] = (max(used) - min(used)) / 2**20
+    return found
 
 
 def _look(executor: Any, array: Any, what: str, calls: int) -> None:
@@ -62,43 +65,41 @@ def _take(executor: Any, function: Any, arguments: list[tuple[Any, ...]]) -> Non
         futures.pop().result()
 
 
-class _Server:
-    """Looks at the memory of an executor's server, if it has one, until it is asked for the peak.
+@contextmanager
+def _watched(executor: Any) -> Iterator[list[float]]:
+    """The memory that an executor's server uses, looked at now and then; nothing without one.
 
     The server's own peak cannot be set back: it may be that of a turn before.
     """
+    channel = getattr(executor, "_channel", None)
+    used: list[float] = []
+    if channel is None:
+        yield used
+        return
+    has_ended = threading.Event()
+    endpoint = channel.session.cluster.endpoint
+    thread = threading.Thread(target=_look_at_memory, args=(endpoint, used, has_ended))
+    thread.start()
+    try:
+        yield used
+    finally:
+        has_ended.set()
+        thread.join()
 
-    def __init__(self, executor: Any) -> None:
-        channel = getattr(executor, "_channel", None)
-        cluster = getattr(getattr(channel, "session", None), "cluster", None)
-        self._endpoint = getattr(cluster, "endpoint", None)
-        self._used: list[float] = []
-        self._has_ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        if self._endpoint is not None:
-            self._thread.start()
 
-    def _look(self) -> None:
-        from distexec.settings import Settings
-        from distexec.store.link import Link
+def _look_at_memory(endpoint: Any, used: list[float], has_ended: threading.Event) -> None:
+    from distexec.settings import Settings
+    from distexec.store.link import Link
 
-        link = Link(self._endpoint, Settings())
-        try:
-            while True:
-                answer = bytes(link.call("INFO", "memory")).decode()
-                self._used.append(float(answer.partition("used_memory:")[2].split()[0]))
-                if self._has_ended.wait(LOOK_SECONDS):
-                    break
-        finally:
-            link.close()
-
-    def peak(self) -> Measured:
-        """MB at the peak, beyond the least of that turn; nothing where there is no server."""
-        if self._endpoint is None:
-            return {}
-        self._has_ended.set()
-        self._thread.join()
-        return {"server's peak, MB": (max(self._used) - min(self._used)) / 2**20}
+    link = Link(endpoint, Settings())
+    try:
+        while True:
+            answer = bytes(link.call("INFO", "memory")).decode()
+            used.append(float(answer.partition("used_memory:")[2].split()[0]))
+            if has_ended.wait(LOOK_SECONDS):
+                break
+    finally:
+        link.close()
 
 
 def main() -> None:

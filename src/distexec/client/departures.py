@@ -97,6 +97,8 @@ class Departures:
 
     def to_overtake(self, leases: int, now: float) -> list[Entry]:
         """The entries that should make way for the most urgent waiting call, each told once."""
+        if not len(self._flight):
+            return []
         firsts = self._lines.firsts()
         lowest = min(self._flight.priorities, default=Priority.URGENT)
         if all(first.place.priority <= lowest for first in firsts):

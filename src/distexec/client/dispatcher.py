@@ -132,10 +132,9 @@ class Dispatcher:
             while self._put(channel, patience) and channel.window.wants_room:
                 now = time.monotonic()
                 # Before anything goes: it would go behind them.
-                if channel.window.in_flight:
-                    slower = channel.window.entries_to_overtake(channel.leases, now)
-                    if slower:
-                        self._session.recall_sent(channel, slower)
+                slower = channel.window.entries_to_overtake(channel.leases, now)
+                if slower:
+                    self._session.recall_sent(channel, slower)
                 batches = channel.window.take_ready(channel.leases, now)
                 if not batches:
                     break

@@ -4,8 +4,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
-from typing import Any
 
 from distexec.errors import DistexecError
 from distexec.scheduling.run_times import RunTimes
@@ -36,7 +34,7 @@ class Runners:
         self,
         store: LeaseStore,
         spec: ExecutorSpec,
-        lock: AbstractContextManager[Any],
+        lock: threading.RLock,
         run_beside: Callable[[], None],
     ) -> None:
         self._store, self._spec, self._lock = store, spec, lock
