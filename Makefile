@@ -12,6 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 
+# The package as a compiled wheel installs it. With this on PYTHONPATH it stands before the sources,
+# which .venv has as they are.
+COMPILED := $(VENV)/compiled
+
 # The interpreter that .venv is made from; the first that is new enough: make PYTHON=/usr/bin/python3.13 test
 PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
@@ -39,6 +43,15 @@ test: $(VENV)/.dev ## run the tests (about six minutes)
 	$(call pytest,$(SHARED),$(OTHERS))
 	$(call pytest,,$(ALONE))
 
+# All tests that a call passes through in one of the modules that are compiled.
+PASSED := $(addprefix tests/,client cluster cpython faults limits outages properties ring scheduling \
+	security store test_executor.py test_progress.py values wire)
+
+.PHONY: test-compiled
+test-compiled: $(COMPILED)/.made ## run the tests of calls on the compiled package
+	export PYTHONPATH=$(COMPILED); \
+		$(call pytest,$(SHARED),-m "not full and not sources" $(PASSED))
+
 .PHONY: test-full
 test-full: $(VENV)/.dev ## run all tests, also those that are too long for every run
 	$(call pytest,$(SHARED),-m "" $(OTHERS))
@@ -57,14 +70,19 @@ check: $(VENV)/.dev ## lint, format, types, import directions and the examples i
 	$(BIN)/python -m pytest tests/check_docs.py
 
 .PHONY: bench
-bench: $(VENV)/.bench ## run every benchmark: benchmarks/*.py, one question per file (fifteen minutes)
-	@failed=""; for question in benchmarks/[a-z]*.py; do \
+bench: $(VENV)/.bench $(COMPILED)/.made ## run every benchmark: benchmarks/*.py, one question per file (half an hour)
+	@export PYTHONPATH=$(COMPILED); failed=""; for question in benchmarks/[a-z]*.py; do \
 		printf '\n== %s\n' "$$question"; $(BIN)/python "$$question" || failed="$$failed $$question"; \
 	done; if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 .PHONY: bench-report
 bench-report: $(VENV)/.installed ## draw the benchmarks' results, and put them into benchmarks/README.md
 	@$(BIN)/python benchmarks/_pictures.py
+
+.PHONY: wheel
+wheel: $(VENV)/.installed ## build the compiled wheel for this machine into dist/
+	$(compiler)
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 .PHONY: format
 format: $(VENV)/.dev ## repair formatting and imports
@@ -106,6 +124,20 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.python
 $(VENV)/.dev: pyproject.toml $(VENV)/.installed
 	@echo "Installing the tools for tests and checks ..."
 	@$(BIN)/python -m pip install --quiet --compile --group dev
+	@touch $@
+
+define compiler
+@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	apt-get install -qq --yes gcc libc6-dev python3-dev >/dev/null; } || { \
+	echo "Compiling needs a C compiler and Python's headers (Debian: apt install gcc python3-dev)." >&2; \
+	exit 1; }
+endef
+
+$(COMPILED)/.made: hatch_build.py pyproject.toml $(shell find src -name '*.py') | $(VENV)/.dev
+	$(compiler)
+	@echo "Compiling distexec into $(COMPILED) (a minute and a half) ..."
+	@rm -rf $(COMPILED)
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip install --quiet --no-deps --target $(COMPILED) .
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.dev

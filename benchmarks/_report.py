@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from distexec.version import __version__, is_compiled
+
 RESULTS = Path(__file__).with_name("results")
 
 #: In the row of a contender that is measured once more: its name, and those of its group there.
@@ -252,6 +254,8 @@ def _versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if is_compiled():
+        found["distexec"] = f"{__version__}, compiled"
     return found
 
 

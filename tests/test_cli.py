@@ -20,7 +20,7 @@ import pytest
 import distexec as dx
 from conftest import eventually
 from distexec.engine.local import LocalCluster
-from distexec.version import __version__
+from distexec.version import __version__, is_compiled
 from distexec.wire import secret
 
 #: A server that nobody runs: port 1 of this machine.
@@ -78,7 +78,8 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 def test_version() -> None:
     """The first thing that a bug report is asked for."""
-    assert distexec("--version").stdout == f"distexec {__version__}\n"
+    build = " (compiled)" if is_compiled() else ""
+    assert distexec("--version").stdout == f"distexec {__version__}{build}\n"
 
 
 def test_help_names_every_command() -> None:

@@ -22,6 +22,9 @@ from ring.learning import freeze
 
 from .counting import count_functions
 
+#: Of `freeze`.
+pytestmark = pytest.mark.sources
+
 #: What the counts below are spread over.
 CALLS = 400
 BURST = 5000

@@ -93,6 +93,7 @@ def test_cancelling_a_running_call_is_refused_and_harmless(
         assert future.result(timeout=20) == "result"
 
 
+@pytest.mark.sources
 def test_a_call_whose_sending_failed_is_not_cancelled_and_run(
     two_slots: distexec.LocalCluster, ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,9 @@ from distexec.wire.records import CallFlag
 from ring import deeds
 from ring.learning import freeze
 
+#: Of `freeze`.
+pytestmark = pytest.mark.sources
+
 #: Inputs enough for several groups.
 MANY = 2000
 

@@ -4,6 +4,8 @@ import threading
 import time
 from typing import Any, cast
 
+import pytest
+
 from distexec.scheduling.run_times import RunTimes
 from distexec.scheduling.sharing import LEARNED_SECONDS
 from distexec.wire.records import CallFlag, Envelope, ExecutorSpec, Sharing
@@ -18,6 +20,7 @@ def running(started_at: float) -> Running:
     return Running(taken, started_at, threading.get_ident())
 
 
+@pytest.mark.sources
 def test_calls_are_watched_though_another_has_just_started() -> None:
     """Of many waiting calls one has always just started: the others must be known to wait by then,
     or no look would ever find all of them waiting."""

@@ -10,6 +10,9 @@ from distexec.store.port import SessionUnknown
 
 from .worlds import NODE, QUEUE, RedisWorld, Ring, cut, exchange, take
 
+#: Of `cut`.
+pytestmark = pytest.mark.sources
+
 
 @pytest.fixture
 def ring(redis: RedisWorld) -> Ring:

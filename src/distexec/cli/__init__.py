@@ -14,7 +14,7 @@ from distexec.cli import keys, letters, looks, nodes, orders
 from distexec.cli.common import complain
 from distexec.cli.explain import explain
 from distexec.errors import DistexecError
-from distexec.version import __version__
+from distexec.version import __version__, is_compiled
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -36,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="distexec", message="%(prog)s %(version)s")
+@click.version_option(
+    f"{__version__} (compiled)" if is_compiled() else __version__,
+    prog_name="distexec",
+    message="%(prog)s %(version)s",
+)
 def _commands() -> None:
     """concurrent.futures on a cluster of Celery workers."""
 

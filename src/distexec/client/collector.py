@@ -56,18 +56,18 @@ class Collector:
         #: Signatures of the last frames with logging records. All else may be heard twice.
         self._logged: deque[bytes] = deque(maxlen=256)
         self._pause = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="distexec-collector", daemon=True)
+        self._listener = threading.Thread(target=self._run, name="distexec-collector", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._listener.start()
 
     def stop(self) -> None:
         """End the thread, and wait for it unless it is the calling one."""
         self._stopping = True
         self._session.store.interrupt()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        if self._listener is not threading.current_thread():
+            self._listener.join()
 
     def _run(self) -> None:
         while not self._stopping:

@@ -58,18 +58,18 @@ class Dispatcher:
         #: may be filled by a finalizer, in whatever thread the garbage collector runs.
         self._notices: SimpleQueue[Channel | None] = SimpleQueue()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="distexec-dispatcher", daemon=True)
+        self._sender = threading.Thread(target=self._run, name="distexec-dispatcher", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._sender.start()
 
     def stop(self) -> None:
         """End the thread, and wait for it unless it is the calling one."""
         self._stopping = True
         self._notices.put(None)
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        if self._sender is not threading.current_thread():
+            self._sender.join()
 
     def notify(self, channel: Channel | None = None) -> None:
         """Let the thread send what *channel* has ready; without one, look at the clock."""

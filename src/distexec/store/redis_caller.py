@@ -204,7 +204,7 @@ class RedisCallerStore:
             self._is_ahead = True
         return frames
 
-    def _read_replies(self, timeout: float) -> list[tuple[bytes, list[bytes]]]:
+    def _read_replies(self, timeout: float) -> list[list[Any]]:
         *trimmed, answer = self._listener.run(*self._look(timeout), blocks=timeout)
         if trimmed:
             self._untrimmed = 0

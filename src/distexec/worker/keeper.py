@@ -24,7 +24,7 @@ class Keeper:
         #: When it looks next; `inf` where it must be woken, and while it finds out.
         self._next_at = inf
         self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._looker: threading.Thread | None = None
 
     def start(self, look: Callable[[], float | None], fail: Callable[[Exception], None]) -> None:
         """Start the thread.
@@ -34,10 +34,10 @@ class Keeper:
                 `wake` is called.
             fail: Gets what *look* raised.
         """
-        self._thread = threading.Thread(
+        self._looker = threading.Thread(
             target=self._run, args=(look, fail), name="distexec-keeper", daemon=True
         )
-        self._thread.start()
+        self._looker.start()
 
     def wake(self, within: float = 0.0) -> None:
         """Look *within* so many seconds. Costs next to nothing where that is the case anyway."""
@@ -49,8 +49,8 @@ class Keeper:
         """End the thread, and wait for it."""
         self._stopping = True
         self._woken.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._looker is not None:
+            self._looker.join()
 
     def _run(self, look: Callable[[], float | None], fail: Callable[[Exception], None]) -> None:
         pause: float | None = None

@@ -21,6 +21,7 @@ still count. A lease that was ended from outside is *void*: its calls were given
 it has to say is not heard, and what it still runs is run for nobody.
 """
 
+import enum
 import os
 import threading
 import time
@@ -54,6 +55,15 @@ from distexec.worker.usage import CpuMeter
 
 #: Replies that give a call back to its caller, who knows what is missing.
 GIVES_BACK = (ReplyKind.UNKNOWN_FUNCTION, ReplyKind.UNKNOWN_BLOB)
+
+
+class Turn(enum.Enum):
+    """What a thread without a call does next."""
+
+    LEAD = "read the stream"
+    LOOK = "look again: it was woken, or waited for long enough"
+    RETIRE = "leave: an extra thread that is not needed"
+    END = "leave: the lease has ended"
 
 
 class Lease:
@@ -253,28 +263,36 @@ class Lease:
         standing, hands = self._standing, self._hands
         is_main, idle_since = self._runners.is_main(), time.monotonic()
         while True:
-            with self._lock:
-                running = self._start(is_main)
-                if running is None:
-                    if standing.has_ended and not hands.taken:
-                        return None
-                    if not is_main and self._should_retire(idle_since):
-                        self._runners.retire()
-                        break
-                    if not self._become_leader(is_main):
-                        self._idle.wait(LOOK_SECONDS, is_main=is_main)
-                        continue
-            if running is not None:
-                if standing.must_announce(running):
-                    standing.announce([running])
+            turn = self._find_turn(is_main, idle_since)
+            if isinstance(turn, Running):
+                if standing.must_announce(turn):
+                    standing.announce([turn])
                 if not standing.is_void and not self._outbox.is_void:
-                    return running
+                    return turn
                 with self._lock:
                     hands.finish()  # Somebody else runs it.
-                continue
-            self._leader.lead(is_main)
-        self._runners.narrow()
-        return None
+            elif turn is Turn.LEAD:
+                self._leader.lead(is_main)
+            elif turn is not Turn.LOOK:
+                if turn is Turn.RETIRE:
+                    self._runners.narrow()
+                return None
+
+    def _find_turn(self, is_main: bool, idle_since: float) -> Running | Turn:
+        """Claim the next call for this thread; if there is none, say what it does instead."""
+        with self._lock:
+            running = self._start(is_main)
+            if running is not None:
+                return running
+            if self._standing.has_ended and not self._hands.taken:
+                return Turn.END
+            if not is_main and self._should_retire(idle_since):
+                self._runners.retire()
+                return Turn.RETIRE
+            if self._become_leader(is_main):
+                return Turn.LEAD
+            self._idle.wait(LOOK_SECONDS, is_main=is_main)
+            return Turn.LOOK
 
     def _start(self, is_main: bool) -> Running | None:
         """Claim the next call for this thread."""

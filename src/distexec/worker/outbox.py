@@ -18,8 +18,8 @@ DELAY_SECONDS = 0.001
 #: Bytes of replies that leave at once.
 MOST_BYTES = 128 * 1024
 
-#: No frame, and no entries that are finished.
-NOTHING: tuple[Frame | None, Sequence[int]] = (None, ())
+#: A sealed frame of replies, if there are some, and the entries that are finished.
+Parcel = tuple[Frame | None, Sequence[int]]
 
 
 class Outbox:
@@ -41,12 +41,12 @@ class Outbox:
         self._open: dict[int, int] = {}
         self._finished: list[int] = []
         #: What was sent and not answered. It is sent again as it is, so that its reader can tell.
-        self._unanswered = NOTHING
+        self._unanswered: Parcel | None = None
         #: Whether nobody hears the lease any more.
         self.is_void = False
 
     def __bool__(self) -> bool:
-        return bool(self._replies or self._finished or self._unanswered is not NOTHING)
+        return bool(self._replies or self._finished or self._unanswered is not None)
 
     def expect(self, entry: int, calls: int) -> None:
         """Note that *entry* is finished when so many *calls* were answered."""
@@ -78,7 +78,7 @@ class Outbox:
 
     def is_due(self, now: float) -> bool:
         """Whether what waits here must leave now."""
-        return self._unanswered is not NOTHING or (
+        return self._unanswered is not None or (
             bool(self._replies) and (self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS)
         )
 
@@ -96,9 +96,9 @@ class Outbox:
         """
         while self._sending.acquire(blocking=wait):
             try:
-                if not self.is_void and self._gather():
-                    self.is_void = not self._store.reply(*self._unanswered)
-                    self._unanswered = NOTHING
+                if not self.is_void and (parcel := self._gather()) is not None:
+                    self.is_void = not self._store.reply(*parcel)
+                    self._unanswered = None
             finally:
                 self._sending.release()
             if wait or self.is_void or not self:
@@ -119,26 +119,27 @@ class Outbox:
         with self._sending:
             if self.is_void:
                 return None
-            if not self._gather():
+            parcel = self._gather()
+            if parcel is None:
                 return []
-            taken = self._store.exchange(*self._unanswered, count)
+            taken = self._store.exchange(*parcel, count)
             self.is_void = taken is None
-            self._unanswered = NOTHING
+            self._unanswered = None
             return taken
 
-    def _gather(self) -> bool:
-        """Pack what is to be sent; False if that is nothing."""
-        if self._unanswered is NOTHING:
+    def _gather(self) -> Parcel | None:
+        """Pack what is to be sent; ``None`` if that is nothing."""
+        if self._unanswered is None:
             self._unanswered = self._pack()
-        return self._unanswered is not NOTHING
+        return self._unanswered
 
-    def _pack(self) -> tuple[Frame | None, Sequence[int]]:
+    def _pack(self) -> Parcel | None:
         with self._lock:
             replies, self._replies = self._replies, []
             finished, self._finished = self._finished, []
             self._bytes = 0
         if not replies:
-            return (None, finished) if finished else NOTHING
+            return (None, finished) if finished else None
         flush_output()
         frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies), self._codec)
         return frame, finished

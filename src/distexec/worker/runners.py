@@ -98,16 +98,20 @@ class Runners:
         added = 0
         for _ in range(granted - len(self)):
             # Each by itself: it starts a call while the next one is made, which takes as long.
-            with self._lock:
-                if self._is_over:
-                    break
-                thread = threading.Thread(
-                    target=self._run_beside, name="distexec-runner", daemon=True
-                )
-                thread.start()
-                self._extra[thread.ident or 0] = thread
+            if not self._start_thread():
+                break
             added += 1
         return added
+
+    def _start_thread(self) -> bool:
+        """Start one more runner, unless the lease is over."""
+        with self._lock:
+            if self._is_over:
+                return False
+            thread = threading.Thread(target=self._run_beside, name="distexec-runner", daemon=True)
+            thread.start()
+            self._extra[thread.ident or 0] = thread
+            return True
 
     def should_retire(self, idle_since: float, *, computing: bool) -> bool:
         """Whether the calling extra thread is not needed.
