@@ -256,6 +256,7 @@ def test_remembered_functions_are_bounded() -> None:
     assert len(packer._remembered) <= values.MOST_REMEMBERED
 
 
+@pytest.mark.sources
 def test_a_dropped_packer_leaves_at_once() -> None:
     """It belongs to an executor, whose end must not wait for the garbage collector."""
     gc.disable()

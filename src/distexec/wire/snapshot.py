@@ -102,11 +102,11 @@ class Snapshot:
     def add_name(self, module_name: str, qualified_name: str) -> None:
         """Remember what this name leads to, through classes if it has dots."""
         self._look_up(sys.modules, module_name)
-        namespace = vars(sys.modules[module_name])
+        namespace: Mapping[str, Any] = sys.modules[module_name].__dict__
         *classes, name = qualified_name.split(".")
         for each in classes:
             self._look_up(namespace, each)
-            namespace = vars(namespace[each])
+            namespace = namespace[each].__dict__
         self._look_up(namespace, name)
 
     def add_value(self, value: Any) -> bool:
@@ -171,9 +171,9 @@ class Snapshot:
         if type(kind) is not type and not isinstance(kind, enum.EnumType):
             return False
         self._classes.append((kind, kind.__bases__))
-        self._look_up_all(vars(kind))
+        self._look_up_all(kind.__dict__)
         values: list[Any] = list(kind.__bases__)
-        for name, value in vars(kind).items():
+        for name, value in kind.__dict__.items():
             if isinstance(kind, enum.EnumType) and (
                 name.startswith("_") or name in kind.__members__
             ):
@@ -222,8 +222,8 @@ def is_importable(value: Any) -> bool:
     # Type variables have no qualified name.
     for name in getattr(value, "__qualname__", value.__name__).split("."):
         try:
-            found = vars(found)[name]
-        except (TypeError, KeyError):
+            found = found.__dict__[name]
+        except (AttributeError, KeyError):
             return False
     return found is value
 

@@ -78,7 +78,7 @@ def pack_arguments(
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
-        raise NotPicklable(culprit.explain_arguments(args, kwargs, error)) from error
+        raise _caused(NotPicklable(culprit.explain_arguments(args, kwargs, error)), error)
 
 
 def unpack_arguments(
@@ -233,7 +233,13 @@ def _explaining(value: Any, root: str) -> Iterator[None]:
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
-        raise NotPicklable(culprit.explain(value, root, error)) from error
+        raise _caused(NotPicklable(culprit.explain(value, root, error)), error)
+
+
+def _caused(failure: Exception, error: BaseException) -> Exception:
+    """*failure* as if raised "from" *error*, which compiled code does not know."""
+    failure.__cause__ = error
+    return failure
 
 
 class _OutOfBand:
@@ -307,4 +313,4 @@ def _unpack(
     except BaseException as error:
         # Also SystemExit: whoever waits for the call hears of it, and this process goes on.
         text = f"{what} cannot be unpickled: {culprit.describe_error(error)}"
-        raise error_type(text) from error
+        raise _caused(error_type(text), error)
