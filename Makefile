@@ -69,10 +69,14 @@ check: $(VENV)/.dev ## lint, format, types, import directions and the examples i
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest tests/check_docs.py
 
+# Stops the learning by replacing methods, which is not possible where they are compiled.
+FREEZES := benchmarks/learning.py
+
 .PHONY: bench
 bench: $(VENV)/.bench $(COMPILED)/.made ## run every benchmark: benchmarks/*.py, one question per file (half an hour)
-	@export PYTHONPATH=$(COMPILED); failed=""; for question in benchmarks/[a-z]*.py; do \
-		printf '\n== %s\n' "$$question"; $(BIN)/python "$$question" || failed="$$failed $$question"; \
+	@failed=""; for question in benchmarks/[a-z]*.py; do \
+		printf '\n== %s\n' "$$question"; build=$(COMPILED); [ "$$question" != $(FREEZES) ] || build=; \
+		PYTHONPATH=$$build $(BIN)/python "$$question" || failed="$$failed $$question"; \
 	done; if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 .PHONY: bench-report

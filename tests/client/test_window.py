@@ -16,6 +16,7 @@ from distexec.client.futures import Future
 from distexec.client.line import ALONE_BYTES
 from distexec.client.window import Window
 from distexec.scheduling.placement import Estimate
+from distexec.scheduling.run_times import TELLING_CALLS
 from distexec.wire.records import CallFlag
 
 #: The window looks at no clock.
@@ -53,7 +54,7 @@ def numbers(batches: list[Batch]) -> list[int]:
 
 
 def learn_short(window: Window, function: tuple[bytes, bytes] = FUNCTION) -> None:
-    for _ in range(20):
+    for _ in range(TELLING_CALLS + 1):
         window.learned.add(function[0], 1e-6, 1e-6)
 
 
@@ -108,6 +109,19 @@ def test_short_calls_travel_together() -> None:
 
     assert numbers(batches) == list(range(1, 201))
     assert len(batches) < 50
+
+
+def test_the_first_calls_that_end_do_not_tell_that_none_waits() -> None:
+    """Of two that meet the second one returns at once. While the first ones still wait, as many as
+    may run together, their function looks as if it did nothing; packed together they would hang."""
+    window, _ = filled(200, limit=4)
+
+    for _ in range(4):
+        window.learned.add(FUNCTION[0], 1e-6, 1e-6)
+    assert {len(batch.calls) for batch in window.take_ready(2, NOW)} == {1}
+
+    window.learned.add(FUNCTION[0], 1e-6, 1e-6)
+    assert max(len(batch.calls) for batch in window.take_ready(2, NOW)) > 1
 
 
 @pytest.mark.parametrize(
@@ -493,7 +507,7 @@ class WindowMachine(RuleBasedStateMachine):
     def add(self, queue: str, short: bool) -> None:
         number = next(self.numbers)
         call = make_call(number, queue=queue, function=FUNCTION if short else OTHER)
-        self.window.learned.add(FUNCTION[0], 1e-6, 1e-6)
+        learn_short(self.window)
         self.calls[number] = call
         self.waiting.add(number)
         self.window.add(call)

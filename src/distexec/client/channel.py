@@ -268,6 +268,8 @@ class Channel:
         except Exception:
             return GroupSize(1)  # The call itself will tell.
         single, grouped = self.window.learned.run_times(function_id)
+        if single is not None and not single.tells(self.spec.limit):
+            return GroupSize(1, is_guess=True)
         return inputs_per_call(single, grouped, most)
 
     def _label(self, function_id: bytes, function: Callable[..., Any]) -> str:

@@ -56,6 +56,8 @@ class Departures:
         blocked: list[Place] = []
         while (turn := self._lines.turn(begin_to_judge, blocked)) is not None:
             run_time = self._learned.run_time(turn.first)
+            if run_time is not None and not run_time.tells(limit):
+                run_time = None
             self.find_queue(turn.first)
             in_order = not self._greedy and not self._short_in_flight(2 * limit)
             most = calls_in_flight(run_time, leases, limit, in_order=in_order)

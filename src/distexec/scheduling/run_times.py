@@ -24,6 +24,9 @@ LEAST_OUTLIER_SECONDS = 5e-5
 #: nearly alone, one that is left over at the end of a map hardly.
 GROUP_INPUTS = 64
 
+#: So many calls tell what a function is like, however many may run together: see `RunTime.tells`.
+TELLING_CALLS = 256
+
 #: Functions remembered at most; programs that make a new lambda per call would fill the memory.
 MOST_FUNCTIONS = 1024
 
@@ -37,6 +40,15 @@ class RunTime:
     deviation: float
     #: Mean processor time.
     cpu_mean: float
+    #: How many calls it was learned from.
+    count: int = 1
+
+    def tells(self, together: int) -> bool:
+        """Whether more calls ended than may run *together*: so not only those that had not to wait.
+
+        Of calls that wait for each other the last one returns at once, before those that wait.
+        """
+        return self.count > min(together, TELLING_CALLS)
 
     def add_all(self, runs: Sequence[float], cpu_seconds: float) -> None:
         """Learn from calls that ended together, as if from each: at the cost of one."""
@@ -45,6 +57,7 @@ class RunTime:
         if max(runs) > bound:
             runs = [min(run, bound) for run in runs]
             cpu_seconds *= sum(runs) / total
+        self.count += count
         weight = 1 - (1 - WEIGHT) ** count
         mean, distance = self.mean, sum([abs(run - self.mean) for run in runs]) / count
         self.mean += weight * (sum(runs) / count - mean)
@@ -58,6 +71,7 @@ class RunTime:
             cpu_seconds *= bound / run_seconds
             run_seconds = bound
         distance = run_seconds - self.mean
+        self.count += 1
         self.mean += weight * distance
         self.deviation += weight * (abs(distance) - self.deviation)
         self.cpu_mean += weight * (cpu_seconds - self.cpu_mean)
@@ -70,7 +84,8 @@ class RunTime:
 
     def times(self, count: int) -> "RunTime":
         """What is known of so many calls, one after the other."""
-        return RunTime(self.mean * count, self.deviation * count, self.cpu_mean * count)
+        mean, deviation, cpu_mean = self.mean * count, self.deviation * count, self.cpu_mean * count
+        return RunTime(mean, deviation, cpu_mean, self.count)
 
     @property
     def cpu_share(self) -> float:

@@ -257,8 +257,8 @@ class Link:
             )
             hint = f" (if it {other})" if self._endpoint.scheme != SOCKET else ""
             failure = ClusterUnavailable(f"the server at {where} does not answer: {error}{hint}")
-        failure.__cause__ = error  # As "from" does, which compiled code does not know.
-        raise failure
+        failure.__cause__ = error  # Compiled code does not know "from".
+        raise failure from error
 
 
 def _doubt_about(error: BaseException) -> ssl.SSLCertVerificationError | None:

@@ -78,7 +78,9 @@ def pack_arguments(
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
-        raise _caused(NotPicklable(culprit.explain_arguments(args, kwargs, error)), error)
+        raise _caused(
+            NotPicklable(culprit.explain_arguments(args, kwargs, error)), error
+        ) from error
 
 
 def unpack_arguments(
@@ -233,11 +235,11 @@ def _explaining(value: Any, root: str) -> Iterator[None]:
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
-        raise _caused(NotPicklable(culprit.explain(value, root, error)), error)
+        raise _caused(NotPicklable(culprit.explain(value, root, error)), error) from error
 
 
 def _caused(failure: Exception, error: BaseException) -> Exception:
-    """*failure* as if raised "from" *error*, which compiled code does not know."""
+    """*failure* with its cause: compiled code does not know "from"."""
     failure.__cause__ = error
     return failure
 
@@ -313,4 +315,4 @@ def _unpack(
     except BaseException as error:
         # Also SystemExit: whoever waits for the call hears of it, and this process goes on.
         text = f"{what} cannot be unpickled: {culprit.describe_error(error)}"
-        raise _caused(error_type(text), error)
+        raise _caused(error_type(text), error) from error

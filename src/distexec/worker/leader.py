@@ -55,11 +55,11 @@ class Leader:
 
     def lead(self, is_main: bool) -> None:
         """Send what is to be told, and read the stream once, as the only thread that does."""
-        standing, must_yield = self._standing, False
+        standing, must_yield, free = self._standing, False, 1
+        hands = standing.hands
         entries: list[tuple[int, Sequence[Envelope]]] = []
         try:
             with standing.lock:
-                hands = standing.hands
                 is_idle = not hands.running and not hands.taken
                 free = len(self._runners) - len(hands.running)
                 idle_seconds = time.monotonic() - standing.idle_since
@@ -94,7 +94,8 @@ class Leader:
             with standing.lock:
                 self.is_leading = False
                 standing.take(entries)
-                if self._reader.takes_many is not self._takes_many:
+                # That it takes one at a time counts when no other one is left in its hands.
+                if self._reader.takes_many or len(hands.taken) <= free:
                     self.tell_taking(self._reader.takes_many)
                 if must_yield:
                     standing.end()

@@ -98,6 +98,7 @@ def execute(
     """
     kind = ReplyKind.DONE
     payload: bytes = b""
+    result: Any
     try:
         try:
             function = functions.get(call.function_id)
@@ -109,7 +110,9 @@ def execute(
         except CallUnpickleError as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and cause.name:
-                raise ModuleMissing(cause.name, node) from cause
+                missing = ModuleMissing(cause.name, node)
+                missing.__cause__ = cause
+                raise missing from cause
             raise
         if call.flags & CallFlag.GROUP:
             result = run_group(function, args)
