@@ -49,7 +49,7 @@ PASSED := $(addprefix tests/,client cluster cpython faults limits outages proper
 
 .PHONY: test-compiled
 test-compiled: $(COMPILED)/.made ## run the tests of calls on the compiled package
-	export PYTHONPATH=$(COMPILED); \
+	export PYTHONPATH="$(CURDIR)/$(COMPILED)"; \
 		$(call pytest,$(SHARED),-m "not full and not sources" $(PASSED))
 
 .PHONY: test-full
@@ -75,8 +75,8 @@ FREEZES := benchmarks/learning.py
 .PHONY: bench
 bench: $(VENV)/.bench $(COMPILED)/.made ## run every benchmark: benchmarks/*.py, one question per file (half an hour)
 	@failed=""; for question in benchmarks/[a-z]*.py; do \
-		printf '\n== %s\n' "$$question"; build=$(COMPILED); [ "$$question" != $(FREEZES) ] || build=; \
-		PYTHONPATH=$$build $(BIN)/python "$$question" || failed="$$failed $$question"; \
+		printf '\n== %s\n' "$$question"; build="$(CURDIR)/$(COMPILED)"; [ "$$question" != $(FREEZES) ] || build=; \
+		PYTHONPATH="$$build" $(BIN)/python "$$question" || failed="$$failed $$question"; \
 	done; if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 .PHONY: bench-report
