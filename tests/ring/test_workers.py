@@ -54,7 +54,7 @@ def test_calls_run_in_a_child_of_celerys_pool(two_slots: distexec.LocalCluster) 
         assert parents[1] == supervisor
         assert parents.index(psutil.Process().pid) > 1
     files = "\n".join(stack)
-    order = ["billiard/pool.py", "celery/app/trace.py", "engine/lease.py", "worker/run.py"]
+    order = ["billiard/pool.py", "celery/app/trace.py", "engine/lease.py", "worker/slot.py"]
     places = [files.find(name) for name in order]
     assert -1 not in places and places == sorted(places), files
     assert on_main_thread
