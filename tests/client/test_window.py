@@ -494,6 +494,7 @@ class WindowMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.window = Window(3)
+        learn_short(self.window)
         self.calls: dict[int, PendingCall] = {}
         self.waiting: set[int] = set()
         #: Those of the waiting ones that were sent before.
@@ -507,7 +508,6 @@ class WindowMachine(RuleBasedStateMachine):
     def add(self, queue: str, short: bool) -> None:
         number = next(self.numbers)
         call = make_call(number, queue=queue, function=FUNCTION if short else OTHER)
-        learn_short(self.window)
         self.calls[number] = call
         self.waiting.add(number)
         self.window.add(call)

@@ -45,6 +45,7 @@ def count(link: Link, section: str, name: str) -> int:
 # In a Celery pool's child -----------------------------------------------------------------------
 
 
+@pytest.mark.sources
 def test_calls_run_in_a_child_of_celerys_pool(two_slots: distexec.LocalCluster) -> None:
     """Inside the task ``distexec.lease``: the node's process is above it, and its supervisor."""
     with distexec.DistributedExecutor(1, cluster=two_slots) as executor:
@@ -54,7 +55,7 @@ def test_calls_run_in_a_child_of_celerys_pool(two_slots: distexec.LocalCluster) 
         assert parents[1] == supervisor
         assert parents.index(psutil.Process().pid) > 1
     files = "\n".join(stack)
-    order = ["billiard/pool.py", "celery/app/trace.py", "engine/lease.py", "worker/slot.py"]
+    order = ["billiard/pool.py", "celery/app/trace.py", "engine/lease.py", "worker/run.py"]
     places = [files.find(name) for name in order]
     assert -1 not in places and places == sorted(places), files
     assert on_main_thread

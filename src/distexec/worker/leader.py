@@ -55,7 +55,7 @@ class Leader:
 
     def lead(self, is_main: bool) -> None:
         """Send what is to be told, and read the stream once, as the only thread that does."""
-        standing, must_yield, free = self._standing, False, 1
+        standing, must_yield = self._standing, False
         hands = standing.hands
         entries: list[tuple[int, Sequence[Envelope]]] = []
         try:
@@ -95,6 +95,7 @@ class Leader:
                 self.is_leading = False
                 standing.take(entries)
                 # That it takes one at a time counts when no other one is left in its hands.
+                free = len(self._runners) - len(hands.running)
                 if self._reader.takes_many or len(hands.taken) <= free:
                     self.tell_taking(self._reader.takes_many)
                 if must_yield:
