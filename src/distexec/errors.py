@@ -207,3 +207,9 @@ class Reject(DistexecError):
 
 class InitializerFailed(DistexecError, BrokenProcessPool, BrokenThreadPool):
     """The executor's initializer raised in a worker, so the executor is broken."""
+
+
+def caused(failure: Exception, cause: BaseException) -> Exception:
+    """Return *failure* with its cause: compiled code does not know what "from" says."""
+    failure.__cause__ = cause
+    return failure

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from redis import exceptions as redis_errors
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from distexec.errors import ClusterError, ClusterRefused, ClusterUnavailable
+from distexec.errors import ClusterError, ClusterRefused, ClusterUnavailable, caused
 from distexec.settings import Settings
 from distexec.store.endpoint import SOCKET, TCP, TLS, Endpoint
 from distexec.store.port import KeyDamaged
@@ -257,8 +257,7 @@ class Link:
             )
             hint = f" (if it {other})" if self._endpoint.scheme != SOCKET else ""
             failure = ClusterUnavailable(f"the server at {where} does not answer: {error}{hint}")
-        failure.__cause__ = error  # Compiled code does not know "from".
-        raise failure from error
+        raise caused(failure, error) from error
 
 
 def _doubt_about(error: BaseException) -> ssl.SSLCertVerificationError | None:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from distexec.errors import CallUnpickleError, NotPicklable, ResultUnpickleError
+from distexec.errors import CallUnpickleError, NotPicklable, ResultUnpickleError, caused
 from distexec.wire import culprit
 from distexec.wire.blobs import BESIDE_BYTES, BlobMissing, BytesLike, Fetch, Keeper
 from distexec.wire.payload import Parts, join, pack, unpack
@@ -78,9 +78,7 @@ def pack_arguments(
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
-        raise _caused(
-            NotPicklable(culprit.explain_arguments(args, kwargs, error)), error
-        ) from error
+        raise caused(NotPicklable(culprit.explain_arguments(args, kwargs, error)), error) from error
 
 
 def unpack_arguments(
@@ -235,13 +233,7 @@ def _explaining(value: Any, root: str) -> Iterator[None]:
     except (KeyboardInterrupt, MemoryError, RecursionError):
         raise
     except BaseException as error:
-        raise _caused(NotPicklable(culprit.explain(value, root, error)), error) from error
-
-
-def _caused(failure: Exception, error: BaseException) -> Exception:
-    """*failure* with its cause: compiled code does not know "from"."""
-    failure.__cause__ = error
-    return failure
+        raise caused(NotPicklable(culprit.explain(value, root, error)), error) from error
 
 
 class _OutOfBand:
@@ -315,4 +307,4 @@ def _unpack(
     except BaseException as error:
         # Also SystemExit: whoever waits for the call hears of it, and this process goes on.
         text = f"{what} cannot be unpickled: {culprit.describe_error(error)}"
-        raise _caused(error_type(text), error) from error
+        raise caused(error_type(text), error) from error

@@ -13,6 +13,7 @@ from distexec.errors import (
     ModuleMissing,
     NotPicklable,
     PayloadTooLarge,
+    caused,
 )
 from distexec.wire.blobs import BESIDE_BYTES, BlobMissing, Fetch, StoredResult
 from distexec.wire.exceptions import pack_exception
@@ -110,9 +111,7 @@ def execute(
         except CallUnpickleError as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and cause.name:
-                missing = ModuleMissing(cause.name, node)
-                missing.__cause__ = cause
-                raise missing from cause
+                raise caused(ModuleMissing(cause.name, node), cause) from cause
             raise
         if call.flags & CallFlag.GROUP:
             result = run_group(function, args)
