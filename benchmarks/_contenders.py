@@ -7,7 +7,7 @@ import concurrent.futures
 import functools
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -39,15 +39,19 @@ class Pool(Protocol):
 class ExecutorPool:
     """Any executor of the shape of `concurrent.futures`."""
 
-    def __init__(self, executor: concurrent.futures.Executor) -> None:
-        self.executor = executor
+    def __init__(
+        self,
+        executor: concurrent.futures.Executor,
+        as_completed: Callable[..., Iterable[Any]] = concurrent.futures.as_completed,
+    ) -> None:
+        self.executor, self._as_completed = executor, as_completed
 
     def call(self, function: Function, *args: Any) -> Any:
         return self.executor.submit(function, *args).result(PATIENCE_SECONDS)
 
     def each(self, function: Function, inputs: Sequence[Any]) -> None:
         futures = [self.executor.submit(function, value) for value in inputs]
-        for future in concurrent.futures.as_completed(futures):
+        for future in self._as_completed(futures):
             future.result()
 
     def map(self, function: Function, inputs: Sequence[Any], chunksize: int | None) -> None:
@@ -83,23 +87,23 @@ def local_cluster(workers: int) -> Any:
 
 @contextmanager
 def _open_distexec(workers: int) -> Iterator[Pool]:
-    from distexec import DistributedExecutor
+    from distexec import DistributedExecutor, as_completed
 
     cluster = local_cluster(workers)
     with cluster, DistributedExecutor(workers, cluster=cluster) as executor:
-        yield ExecutorPool(executor)
+        yield ExecutorPool(executor, as_completed)
 
 
 @contextmanager
 def _open_distexec_apart(workers: int) -> Iterator[Pool]:
     """As on a cluster of other machines: large values go over the server, not by files."""
-    from distexec import DistributedExecutor, LocalCluster
+    from distexec import DistributedExecutor, LocalCluster, as_completed
     from distexec.store.endpoint import BLOB_FOLDER
 
     with LocalCluster(workers) as cluster:
         (Path(cluster.endpoint.folder or "") / BLOB_FOLDER).rmdir()
         with DistributedExecutor(workers, cluster=cluster) as executor:
-            yield ExecutorPool(executor)
+            yield ExecutorPool(executor, as_completed)
 
 
 @contextmanager

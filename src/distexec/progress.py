@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
+from distexec.client import completed
+
 T = TypeVar("T")
 
 #: Seconds between two drawings of the plain line.
@@ -43,9 +45,9 @@ def as_completed(
         progress: Whether to show a bar on stderr, if that is a terminal.
     """
     if not progress:
-        return concurrent.futures.as_completed(fs, timeout)
+        return completed.as_completed(fs, timeout)
     futures = set(fs)
-    return show(concurrent.futures.as_completed(futures, timeout), len(futures))
+    return show(completed.as_completed(futures, timeout), len(futures))
 
 
 def show(items: Iterable[T], total: int | None, title: str = "") -> Iterator[T]:

@@ -10,6 +10,7 @@ import pytest
 
 from distexec.client.calls import PendingCall, label_of
 from distexec.client.futures import Future
+from distexec.client.settling import end
 
 from .test_window import make_call
 
@@ -71,7 +72,7 @@ def test_a_call_that_cannot_be_revoked_runs() -> None:
 def test_a_call_that_settles_while_it_is_revoked_is_done() -> None:
     """Its result came in that very moment."""
     future: Future[int] = Future()
-    future._attach(make_call(1), Revoker(False, lambda: future._settle(result=7)))
+    future._attach(make_call(1), Revoker(False, lambda: end(future, result=7)))
 
     assert not future.cancel()
     assert future.done() and not future.running()
@@ -81,7 +82,7 @@ def test_a_call_that_settles_while_it_is_revoked_is_done() -> None:
 def test_an_outcome_lets_go_of_the_call() -> None:
     """Its arguments may be gigabytes."""
     future = attached(Revoker(True))
-    future._settle(error=ValueError(1))
+    end(future, error=ValueError(1))
 
     assert future._call is None and future._revoker is None
     assert not future.cancel()
@@ -94,11 +95,11 @@ def test_callbacks_are_left_to_whoever_settles() -> None:
     called: list[int] = []
     heard.add_done_callback(lambda done: called.append(done.result()))
 
-    assert not silent._settle(result=1)
-    assert heard._settle(result=2)
+    assert not end(silent, result=1)
+    assert end(heard, result=2)
 
     assert called == []
-    heard._run_callbacks_here()
+    heard._invoke_callbacks()
     assert called == [2]
 
 
@@ -114,7 +115,7 @@ def test_a_future_has_what_the_stdlib_s_has() -> None:
 def test_late_callbacks_run_at_once() -> None:
     """As the standard library does it, in the caller's thread."""
     future = attached(Revoker(True))
-    future._settle(result=1)
+    end(future, result=1)
     called: list[int] = []
 
     future.add_done_callback(lambda done: called.append(done.result()))

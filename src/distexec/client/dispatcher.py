@@ -34,7 +34,7 @@ from distexec.scheduling.demand import WakeUps, slots_worth_having
 from distexec.store.port import Held, SessionUnknown
 from distexec.wire import places
 from distexec.wire.codec import encode_calls
-from distexec.wire.records import WIRE_VERSION, Demand, Envelope
+from distexec.wire.records import WIRE_VERSION, Demand, Envelope, record
 from distexec.wire.seal import Direction
 from distexec.worker.slot import pack_demand
 
@@ -174,9 +174,12 @@ class Dispatcher:
         entries = []
         for batch in batches:
             envelopes = [
-                Envelope(
-                    *(call.number, call.function[0], call.attempt, call.flags, call.payload),
-                    call.limits.timeout,
+                record(
+                    Envelope,
+                    (
+                        *(call.number, call.function[0], call.attempt, call.flags, call.payload),
+                        call.limits.timeout,
+                    ),
                 )
                 for call in batch.calls
             ]

@@ -16,6 +16,7 @@ from concurrent.futures._base import (
 from typing import Any, Generic, Protocol, TypeVar
 
 from distexec.client.calls import PendingCall, Place, Went
+from distexec.client.settling import let_go
 from distexec.errors import CallKilled
 from distexec.worker.progress import Progress
 
@@ -75,8 +76,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     it asks the cluster's server then, which takes about a millisecond.
     """
 
-    #: Whether callbacks are left to whoever settles.
-    _defers_callbacks = False
     _progress: Progress | None = None
     _progress_callbacks: tuple[Callable[["Future[Any]"], object], ...] = ()
 
@@ -161,7 +160,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._mark_running()
             return self.cancelled()
         if super().cancel():
-            self._detach()
+            let_go(self)
             self._notify_cancelled()
         return True
 
@@ -202,31 +201,3 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         with self._condition:
             if self._state == RUNNING:
                 self._state = PENDING
-
-    def _detach(self) -> None:
-        """Let go of the call's payload."""
-        if self._call is not None:
-            self._went = self._call.went()
-        self._call = self._revoker = None
-
-    def _settle(self, *, result: T | None = None, error: BaseException | None = None) -> bool:
-        """Set the outcome, without running callbacks.
-
-        Returns:
-            Whether there are callbacks, which the caller must let run.
-        """
-        self._defers_callbacks = True
-        if error is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(result)  # type: ignore[arg-type]  # None is the result where T allows it
-        # Not before: until then `cancel` must find the call, and that it is settled.
-        self._detach()
-        return bool(self._done_callbacks)
-
-    def _invoke_callbacks(self) -> None:
-        if not self._defers_callbacks:
-            self._run_callbacks_here()
-
-    def _run_callbacks_here(self) -> None:
-        super()._invoke_callbacks()  # type: ignore[misc]  # private to the stdlib's Future

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from distexec.client.calls import PendingCall
 from distexec.client.futures import Future
 from distexec.client.letters import keep_letter
+from distexec.client.settling import end
 from distexec.scheduling.retries import pause_before_retry
 from distexec.wire.culprit import describe_error
 from distexec.wire.records import Reply
@@ -59,7 +60,7 @@ def settle(
     Returns:
         1 if it is settled with that; 0 if its callbacks run first, on a callback thread.
     """
-    if not future._settle(result=result, error=error):
+    if not end(future, result=result, error=error):
         return 1
     channel.session.callbacks.add(lambda: _run_callbacks(channel, future))
     channel.session.look_soon()
@@ -86,6 +87,6 @@ def _call_back(callback: Callable[[Future[Any]], object], future: Future[Any]) -
 
 def _run_callbacks(channel: "Channel", future: Future[Any]) -> None:
     try:
-        future._run_callbacks_here()
+        future._invoke_callbacks()  # type: ignore[attr-defined]  # private to the stdlib's Future
     finally:
         channel.settled(1)

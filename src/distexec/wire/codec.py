@@ -18,7 +18,7 @@ import struct
 from collections.abc import Sequence
 
 from distexec.errors import FrameRejected
-from distexec.wire.records import Envelope, Reply, ReplyKind
+from distexec.wire.records import Envelope, Reply, ReplyKind, record
 
 _COUNT = struct.Struct("!I")
 _CALL = struct.Struct("!Q16sHHdQ")
@@ -63,7 +63,7 @@ def decode_calls(body: bytes | memoryview) -> list[Envelope]:
             number, function_id, attempt, flags, timeout, length = _CALL.unpack_from(body, start)
             start += _CALL.size
             payload = body[start : start + length]
-            calls.append(Envelope(number, function_id, attempt, flags, payload, timeout))
+            calls.append(record(Envelope, (number, function_id, attempt, flags, payload, timeout)))
             start += length
     except (struct.error, OverflowError) as error:
         raise FrameRejected(f"calls: {error}") from None
@@ -101,7 +101,8 @@ def decode_replies(body: bytes | memoryview) -> list[Reply]:
             if kind not in _REPLY_KINDS:
                 raise FrameRejected(f"replies: unknown kind {kind}")
             start += _REPLY.size
-            replies.append(Reply(number, kind, attempt, run, cpu, body[start : start + length]))
+            payload = body[start : start + length]
+            replies.append(record(Reply, (number, kind, attempt, run, cpu, payload)))
             start += length
     except (struct.error, OverflowError) as error:
         raise FrameRejected(f"replies: {error}") from None

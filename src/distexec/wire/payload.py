@@ -78,7 +78,8 @@ def unpack(
         BlobMissing: By *fetch*.
         BaseException: Whatever unpickling raised.
     """
-    if payload[:1] != _WITH_BUFFERS:
+    # By number: to slice and compare a memoryview takes four times as long.
+    if not payload or payload[0] != _WITH_BUFFERS[0]:
         return _loads(payload)
     view = memoryview(payload)
     _, count = _HEADER.unpack_from(view)

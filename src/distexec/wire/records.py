@@ -1,10 +1,14 @@
 """The records that cross between a caller and its workers.
 
-Named tuples, not dataclasses: two of them are made for every call, and a tuple costs a third.
+Named tuples, not dataclasses: four of them are made for every call, and a tuple costs a third.
+Where it counts they are made by `record`: the own constructor of each is a Python function.
 """
 
 import enum
 from typing import Final, NamedTuple
+
+#: ``record(Kind, fields)`` is ``Kind(*fields)``, in 0.14 us instead of 0.39.
+record = tuple.__new__
 
 #: Both sides must agree on it. Raise it whenever the meaning of a byte on the wire changes.
 WIRE_VERSION = 2

@@ -36,7 +36,7 @@ from distexec.store.port import ExecutorRef, LeaseStore
 from distexec.wire.blobs import BlobRef, StoredResult
 from distexec.wire.compression import Codec, best
 from distexec.wire.payload import Parts
-from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, pack_entry
+from distexec.wire.records import Envelope, ExecutorSpec, Reply, ReplyKind, pack_entry, record
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import LARGEST_BATCH, Seal
 from distexec.worker import context
@@ -214,7 +214,7 @@ class Lease:
                 payload = pack_entry(entry) + payload
             else:
                 learned.append((call.function_id, seconds, cpu))
-            reply = Reply(call.number, kind, call.attempt, seconds, cpu, payload)
+            reply = record(Reply, (call.number, kind, call.attempt, seconds, cpu, payload))
             with lock:
                 outbox.answer(entry, reply, now)
                 goes_on = not standing.is_void and hands.start_next_short(running, now)

