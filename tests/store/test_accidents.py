@@ -130,6 +130,29 @@ def test_an_exchange_whose_answer_was_lost_loses_no_entry(ring: Ring, redis: Red
     assert ring.collect() == [b"done", b"done"]
 
 
+@pytest.mark.parametrize("accident", ["cut", "reply", "restart"])
+def test_what_a_wait_that_began_with_a_reply_took_is_found(
+    ring: Ring, redis: RedisWorld, accident: str
+) -> None:
+    """Its connection broke, the lease had more to say first, or the server had no scripts."""
+    lease = ring.lease("a")
+    ring.put(1)
+    assert take(lease) == [1]
+    assert take(lease) == []
+    if accident == "restart":
+        redis.command("SCRIPT", "FLUSH")
+    assert lease.exchange(b"one", [1], 1, 20) == []
+    ring.put(2, 3)
+
+    if accident == "cut":
+        cut(lease)
+    taken = exchange(lease, b"more", [], 1) or []
+    taken += [entry for _ in range(3) for entry in take(lease) or []]
+
+    assert sorted(taken) == [2, 3]
+    assert ring.collect() == [b"one", b"more"]
+
+
 def test_admission_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
     """A lease that counts twice would keep the executor below its limit for ever."""
     slot = redis.slot()

@@ -136,7 +136,8 @@ class Twins(RuleBasedStateMachine):
         name, _, slots = lease
         held = sorted(self.held.get(name, ()))
         finished = data.draw(st.lists(st.sampled_from(held), unique=True)) if held else []
-        taken = self.both(*(exchange(slot, b"one", finished, count) for slot in slots))
+        timeout = data.draw(st.sampled_from([0.0, 0.005]))
+        taken = self.both(*(exchange(slot, b"one", finished, count, timeout) for slot in slots))
         assert (taken is not None) == self.alive(lease)
         if taken is not None:
             self.held[name].difference_update(finished)

@@ -176,6 +176,23 @@ def test_replies_and_the_next_entries_share_a_trip(ring: Ring) -> None:
     assert ring.caller.bury(ring.ref, "a") == []
 
 
+def test_a_reply_is_heard_before_its_lease_waits(ring: Ring) -> None:
+    """Where nothing is to be expected the wait for the next entry has begun with the reply."""
+    lease = ring.lease("a")
+    ring.put(1)
+    assert take(lease) == [1]
+    assert take(lease) == []
+
+    assert lease.exchange(b"one", [1], 1, 20) == []
+    assert ring.collect() == [b"one"]
+    ring.put(2)
+    assert [held.entry for held in lease.take(1, 20) or ()] == [2]
+    assert lease.exchange(b"two", [2], 1, 20) == []
+    assert ring.collect() == [b"two"]
+    ring.caller.close_executor(ring.ref)
+    assert lease.take(1, 20) is None
+
+
 def test_collecting_waits_and_can_be_interrupted(ring: Ring) -> None:
     """The collector ends with its session, and not some seconds later."""
     interrupter = threading.Timer(0.03, ring.caller.interrupt)

@@ -178,8 +178,14 @@ def take(slot: LeaseStore, count: int = 100) -> list[int] | None:
 
 
 def exchange(
-    slot: LeaseStore, frame: bytes | None, finished: Sequence[int], count: int
+    slot: LeaseStore,
+    frame: bytes | None,
+    finished: Sequence[int],
+    count: int,
+    timeout: float = 0.0,
 ) -> list[int] | None:
-    """The numbers of what *slot* takes with its reply."""
-    taken = slot.exchange(frame, finished, count)
+    """The numbers of what *slot* takes with its reply, or then, within *timeout* seconds."""
+    taken = slot.exchange(frame, finished, count, timeout)
+    if timeout and taken is not None and not taken:
+        taken = slot.take(count, timeout)
     return None if taken is None else [held.entry for held in taken]

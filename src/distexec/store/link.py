@@ -88,7 +88,11 @@ class Link:
         self.opened = 0
 
     def run(
-        self, *commands: Command, blocks: float = 0.0, patience: float | None = None
+        self,
+        *commands: Command,
+        blocks: float = 0.0,
+        patience: float | None = None,
+        then: tuple[Command, ...] = (),
     ) -> list[Any]:
         """Send *commands* at once and return their answers; an error answer is a `ServerError`.
 
@@ -99,6 +103,7 @@ class Link:
             blocks: Seconds that the commands may wait on the server.
             patience: Seconds after which to give up, without a second try: for callers that must
                 not wait. ``None`` takes the settings'.
+            then: What `run` will be called with next, as in `send_ahead`: sent in the same piece.
 
         Raises:
             ClusterUnavailable: The server does not answer, or cannot do its work now.
@@ -111,7 +116,7 @@ class Link:
         try:
             if patience is not None:
                 return self._try_once(commands, patience)
-            answers = self._try_twice(commands, blocks)
+            answers = self._try_twice(commands, blocks, then)
             missing = [
                 command[1]
                 for command, answer in zip(commands, answers, strict=True)
@@ -155,10 +160,12 @@ class Link:
         with self._lock:
             self._close()
 
-    def _try_twice(self, commands: Sequence[Command], blocks: float) -> list[Any]:
+    def _try_twice(
+        self, commands: Sequence[Command], blocks: float, then: tuple[Command, ...] = ()
+    ) -> list[Any]:
         patience = blocks + self._patience
         try:
-            return self._exchange(commands, patience)
+            return self._exchange(commands, patience, then)
         except ClusterError:
             raise  # An answer, though some of these are an OSError as well.
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
@@ -175,7 +182,9 @@ class Link:
             self._close()
             self._fail(error)
 
-    def _exchange(self, commands: Sequence[Command], patience: float) -> list[Any]:
+    def _exchange(
+        self, commands: Sequence[Command], patience: float, then: tuple[Command, ...] = ()
+    ) -> list[Any]:
         try:
             if self._ahead and self._ahead != commands:
                 self._close()
@@ -185,8 +194,10 @@ class Link:
                 self._is_open = True
                 self.opened += 1
             wire = self._wire
-            if not self._ahead:
-                wire.send(commands)
+            if self._ahead:
+                then = ()
+            else:
+                wire.send((*commands, *then))
             self._ahead = ()
             answers: list[Any] = []
             for _ in commands:
@@ -201,6 +212,7 @@ class Link:
                         raise
                     kind = _Damaged if _tells_damage(str(error)) else ServerError
                     answers.append(kind(str(error)))
+            self._ahead = then
             return answers
         except redis_errors.ConnectionError as error:
             self._close()

@@ -479,7 +479,7 @@ class MemoryLeaseStore:
             return True
 
     def exchange(
-        self, frame: Frame | None, finished: Sequence[int], count: int
+        self, frame: Frame | None, finished: Sequence[int], count: int, timeout: float = 0.0
     ) -> list[Held] | None:
         with self._server.changed:
             return self.take(count, 0) if self.reply(frame, finished) else None

@@ -480,11 +480,15 @@ class LeaseStore(Protocol):
         ...
 
     def exchange(
-        self, frame: Frame | None, finished: Sequence[int], count: int
+        self, frame: Frame | None, finished: Sequence[int], count: int, timeout: float = 0.0
     ) -> list[Held] | None:
         """`reply`, and take up to *count* entries that are there, in one step.
 
         Called by the thread that calls `take`.
+
+        Args:
+            timeout: If nothing was taken `take` is called next, with this and *count*: that may
+                have begun by then. 0 where that is not sure.
 
         Returns:
             ``None`` if the lease was ended from outside; nothing was sent or taken then.

@@ -18,6 +18,9 @@ from distexec.store.port import Asking, ExecutorRef, Frame, Held, KeyDamaged
 #: does not know to be closed: longer than a `take` waits there.
 LOOK_BACK_SECONDS: Final = 1.0
 
+#: Seconds that a look takes at most where it does not have to wait.
+AT_ONCE_SECONDS: Final = 0.0001
+
 #: Seconds after which the number of executors that ask for a queue is read anew.
 ASKING_SECONDS: Final = 0.02
 
@@ -39,6 +42,9 @@ class RedisLeaseStore:
         self._opened = 0
         self._look_back_until = 0.0
         self.asking, self._asking_due = 0, 0.0
+        #: Whether the last look found nothing at once, and what the next one was sent as by then.
+        self._was_empty = False
+        self._sent_ahead: tuple[Command, ...] = ()
 
     def demands(self, queue: str, most: int) -> tuple[float, list[Asking]]:
         try:
@@ -139,6 +145,7 @@ class RedisLeaseStore:
         self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
         self._replies, self._demand = keys.replies(ref.session), keys.demand(queue)
         self._opened, self._look_back_until = self._taker.opened, 0.0
+        self._was_empty, self._sent_ahead = False, ()
 
     def widen(self, threads: int, limit: int) -> int:
         widen = script("widen").call([self._leases], self._lease, threads, limit)
@@ -187,19 +194,25 @@ class RedisLeaseStore:
             self._opened = self._taker.opened
         if time.monotonic() < self._look_back_until and (lost := self._take_again()):
             return lost
-        entries, alive, *asking = self._taker.run(
+        look, self._sent_ahead = self._sent_ahead or self._look(count, timeout), ()
+        began = time.monotonic()
+        entries, alive, *asking = self._taker.run(*look, blocks=timeout)
+        self._was_empty = time.monotonic() - began > AT_ONCE_SECONDS
+        self._hear(asking)
+        if not alive or isinstance(alive, ServerError) or isinstance(entries, ServerError):
+            return None  # The keys went with their executor.
+        return self._receive(entries)
+
+    def _look(self, count: int, timeout: float) -> tuple[Command, ...]:
+        """Wait for entries; and see whether the lease still counts, and who else asks."""
+        return (
             (
                 *("XREADGROUP", "GROUP", keys.GROUP, self._lease, "COUNT", count),
                 *("BLOCK", max(1, round(timeout * 1000)), "STREAMS", self._calls, ">"),
             ),
             ("HEXISTS", self._leases, self._lease),
             *self._ask_who_asks(),
-            blocks=timeout,
         )
-        self._hear(asking)
-        if not alive or isinstance(alive, ServerError) or isinstance(entries, ServerError):
-            return None  # The keys went with their executor.
-        return self._receive(entries)
 
     def _take_again(self) -> list[Held]:
         """What was taken over a connection that broke before the answer was read."""
@@ -235,21 +248,31 @@ class RedisLeaseStore:
         return heard
 
     def exchange(
-        self, frame: Frame | None, finished: Sequence[int], count: int
+        self, frame: Frame | None, finished: Sequence[int], count: int, timeout: float = 0.0
     ) -> list[Held] | None:
         if self._opened != self._taker.opened > 1:
             # Only `take` looks back at what was lost with a connection.
             return [] if self.reply(frame, finished) else None
-        answer, *asking = self._taker.run(
-            self._reply(frame, finished, count), *self._ask_who_asks()
-        )
+        if timeout and self._was_empty:
+            # Most likely nothing is there: then this is one trip, and the script has less to do.
+            look = self._look(count, timeout)
+            (answer,) = self._taker.run(self._reply(frame, finished, 0), then=look)
+            asking = []
+        else:
+            look = ()
+            answer, *asking = self._taker.run(
+                self._reply(frame, finished, count), *self._ask_who_asks()
+            )
         if isinstance(answer, KeyDamaged):
             return None
         if isinstance(answer, ServerError):
             raise answer
         self._hear(asking)
         self._held.difference_update(finished)
-        return self._receive(answer) if answer else None
+        if not answer:
+            return None
+        self._was_empty, self._sent_ahead = self._was_empty or answer == 1, look
+        return self._receive(answer)
 
     def _reply(self, frame: Frame | None, finished: Sequence[int], count: int) -> Command:
         return script("reply").call(

@@ -72,10 +72,11 @@ class Leader:
                     standing.idle.wait(pause, is_main=is_main)
                 return
             count = self._reader.entries_to_take(standing.run_times.overall, free)
-            held = standing.outbox.exchange(count)
+            wait = self._look_seconds(idle_seconds)
+            held = standing.outbox.exchange(count, wait if is_idle else 0.0)
             standing.learn()
-            if held is not None and not held and not standing.outbox:
-                held = self._store.take(count, self._look_seconds(idle_seconds))
+            if held is not None and not held and (is_idle or not standing.outbox):
+                held = self._store.take(count, wait)
             standing.contact.heard()
             if held is None:
                 standing.lose()

@@ -105,10 +105,13 @@ class Outbox:
                 break
         return not self.is_void
 
-    def exchange(self, count: int) -> list[Held] | None:
+    def exchange(self, count: int, timeout: float = 0.0) -> list[Held] | None:
         """`send`, and take up to *count* entries that are there, in one trip; none without replies.
 
         Called by the thread that takes.
+
+        Args:
+            timeout: As in `LeaseStore.exchange`.
 
         Returns:
             ``None`` if somebody else answers for the lease's calls by now.
@@ -122,7 +125,7 @@ class Outbox:
             parcel = self._gather()
             if parcel is None:
                 return []
-            taken = self._store.exchange(*parcel, count)
+            taken = self._store.exchange(*parcel, count, timeout)
             self.is_void = taken is None
             self._unanswered = None
             return taken
