@@ -47,6 +47,9 @@ test: $(VENV)/.dev ## run the tests (about six minutes)
 PASSED := $(addprefix tests/,client cpython faults limits properties ring scheduling security \
 	store test_executor.py values wire)
 
+.PHONY: compiled
+compiled: $(COMPILED)/.made ## compile the package, for test-compiled and bench
+
 .PHONY: test-compiled
 test-compiled: $(COMPILED)/.made ## run the tests of calls on the compiled package
 	export PYTHONPATH="$(CURDIR)/$(COMPILED)"; \
