@@ -20,6 +20,7 @@ class Revoker:
 
     def __init__(self, answer: bool, then: Callable[[], None] = lambda: None) -> None:
         self.answer, self.then, self.asked = answer, then, 0
+        self.pid = os.getpid()
 
     def revoke(self, call: PendingCall) -> bool:
         self.asked += 1
@@ -127,7 +128,7 @@ def test_a_forked_copy_cancels_only_itself() -> None:
     """The child has the future, but not the connection: it must not call back its parent's call."""
     revoker = Revoker(True)
     future = attached(revoker)
-    future._pid = os.getpid() + 1
+    revoker.pid += 1
 
     assert future.cancel()
     assert revoker.asked == 0

@@ -1,6 +1,7 @@
 """One executor's way through a session: its window, its functions, its promises."""
 
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -100,6 +101,7 @@ class Channel:
 
     def __init__(self, session: "Session", ref: ExecutorRef, spec: ExecutorSpec) -> None:
         self.session, self.ref, self.spec = session, ref, spec
+        self.pid = os.getpid()
         placing = session.placing
         self.window = Window(
             spec.limit, placing.choose, Learned(placing.slowdown, session.history.recall)

@@ -234,8 +234,9 @@ class Dispatcher:
         now = time.monotonic()
         wake_ups, last = channel.wake_ups.get(queue), channel.asked.get(queue)
         if wake_ups is not None and last is not None and not again and len(channel.asked) == 1:
-            # Nearly always while calls are made one by one: each finds a lease that waits for it.
-            is_served = channel.window.outstanding <= channel.leases
+            # Nearly always: each call finds a lease that waits for it, or there may not be more.
+            leases = channel.leases
+            is_served = leases >= channel.spec.limit or channel.window.outstanding <= leases
             if is_served and channel.window.priority() <= last.priority:
                 wake_ups.to_send(wanted=0, leases=channel.leases, now=now)
                 return

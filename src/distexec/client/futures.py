@@ -37,7 +37,13 @@ def checked_timeout(timeout: float | None) -> float | None:
 
 
 class Revoker(Protocol):
-    """Takes a call back from wherever it is."""
+    """Takes a call back from wherever it is.
+
+    Attributes:
+        pid: The process that it works in. A fork of that has its futures, but not its connection.
+    """
+
+    pid: int
 
     def revoke(self, call: PendingCall) -> bool:
         """True only if the call will never run."""
@@ -91,7 +97,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         # each of them a dictionary of its own.
         self._call: PendingCall | None = None
         self._revoker: Revoker | None = None
-        self._pid = 0
         #: Where the call went, once it is settled.
         self._went: Went | Place | None = None
 
@@ -114,7 +119,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._progress_callbacks += (fn,)
 
     def _attach(self, call: PendingCall, revoker: Revoker) -> None:
-        self._call, self._revoker, self._pid = call, revoker, os.getpid()
+        self._call, self._revoker = call, revoker
 
     def result(self, timeout: float | None = None) -> T:
         """Return what the call returned, or raise what it raised.
@@ -151,7 +156,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             ``retries``, no further one. False if it runs, ran, or is about to.
         """
         call, revoker = self._call, self._revoker
-        if call is None or revoker is None or self._pid != os.getpid():
+        if call is None or revoker is None or revoker.pid != os.getpid():
             return super().cancel()
         if self.running():
             return False
@@ -177,7 +182,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """
         call, revoker = self._call, self._revoker
         if not self.done() and call is not None and revoker is not None:
-            if self._pid == os.getpid() and revoker.kill(call):
+            if revoker.pid == os.getpid() and revoker.kill(call):
                 return True
         elif not self.done():
             return self.cancel()
