@@ -136,7 +136,9 @@ class Channel:
         self._packer = FunctionPacker()
         self._labels: dict[bytes, str] = {}
         self._numbers = itertools.count(numbers_of(ref))
-        self._changed = threading.Condition()
+        #: Taken by itself for each call: a condition takes and lets go of it in Python.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         #: Futures without an outcome, or whose callbacks still run.
         self._open_futures = 0
         self._closing = False
@@ -252,7 +254,7 @@ class Channel:
     def _add(self, call: PendingCall, *, late: bool = False) -> None:
         """Let *call* wait its turn, and send what may go."""
         call.future._attach(call, self)
-        with self._changed:
+        with self._lock:
             if not late:
                 self._check_open()
             elif self._broken is not None:
@@ -337,11 +339,10 @@ class Channel:
     def _parent(self) -> str | None:
         """The running call of this very executor that submits another one to it, if so."""
         call = context.running.call
-        prefix = f"{self.ref.session}-"
-        if call is None or not call.id.startswith(prefix):
+        if call is None or context.running.session != self.ref.session:
             return None
-        number = int(call.id.removeprefix(prefix))
-        return call.id if number >> NUMBER_BITS == int(self.ref.executor) else None
+        is_ours = call.number >> NUMBER_BITS == int(self.ref.executor)
+        return f"{self.ref.session}-{call.number}" if is_ours else None
 
     def _check_open(self) -> None:
         if self._broken is not None:

@@ -105,7 +105,7 @@ def unpack(
 
 def size_of(parts: Parts) -> int:
     """Bytes of all parts."""
-    return sum(map(len, parts))
+    return len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
 
 
 def join(parts: Parts) -> bytes:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from distexec.settings import Settings
     from distexec.store.endpoint import Endpoint
     from distexec.wire.blobs import Fetch
-    from distexec.wire.records import Reply
+    from distexec.wire.records import Envelope, Reply
     from distexec.wire.seal import Seal
 
 
@@ -35,7 +35,9 @@ class Home(NamedTuple):
 
 
 class _Thread(threading.local):
-    call: CurrentCall | None = None
+    call: "Envelope | None" = None
+    #: Its caller's.
+    session = ""
     #: What came of a group's inputs so far: it is busy with the next one.
     results: list[Any] | None = None
     #: Sends a reply that is not the call's outcome (a logging record).
@@ -51,10 +53,11 @@ _home: Home | None = None
 
 def current_call() -> CurrentCall | None:
     """The call that this thread is running; ``None`` outside of calls."""
-    call = running.call
-    if call is None or running.results is None:
-        return call
-    return CurrentCall(f"{call.id}.{len(running.results)}", call.attempt)
+    call, results = running.call, running.results
+    if call is None:
+        return None
+    place = "" if results is None else f".{len(results)}"
+    return CurrentCall(f"{running.session}-{call.number}{place}", call.attempt)
 
 
 def settle_in(home: Home) -> None:

@@ -26,7 +26,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from distexec.scheduling.histogram import Histogram
@@ -48,7 +47,7 @@ from distexec.worker.limit import TimeLimit, Watchdog
 from distexec.worker.outbox import DELAY_SECONDS, Outbox
 from distexec.worker.overseer import Overseer
 from distexec.worker.reader import Reader
-from distexec.worker.run import Functions, execute, run_call, run_within
+from distexec.worker.run import Execution, Functions, run_call, run_within
 from distexec.worker.runners import Runners
 from distexec.worker.standing import Standing
 from distexec.worker.usage import CpuMeter
@@ -109,9 +108,8 @@ class Lease:
         seal.largest_body = int(settings.max_payload_bytes) + LARGEST_BATCH
         self._reader = Reader(store, seal, ref, queue, refusals)
         self._blobs = LeaseBlobs(store, seal, ref.session, refusals, codec)
-        self._execute = partial(
-            execute,
-            functions=Functions(self._read_function, on_function),
+        self._execution = Execution(
+            Functions(self._read_function, on_function),
             node=node,
             max_payload=settings.max_payload_bytes,
             fetch=self._fetch,
@@ -175,8 +173,7 @@ class Lease:
                 self._run_short_calls(running)
                 continue
             call = running.taken.call
-            call_id = f"{self._ref.session}-{call.number}"
-            context.running.call = context.CurrentCall(call_id, call.attempt)
+            context.running.call, context.running.session = call, self._ref.session
             context.running.post = self._standing.post
             context.running.fetch = self._fetch
             reply = self._run_within_limit(running) if call.timeout else self._run(call)
@@ -187,7 +184,7 @@ class Lease:
 
     def _run(self, call: Envelope) -> Reply:
         """Run a call on this thread."""
-        return run_call(call, self._execute)
+        return run_call(call, self._execution)
 
     def _run_short_calls(self, running: Running) -> None:
         """Run *running*, and the short calls after it, on this thread.
@@ -197,14 +194,14 @@ class Lease:
         learned is written down at the end.
         """
         standing, outbox, lock, hands = self._standing, self._outbox, self._lock, self._hands
-        session, meter, learned = self._ref.session, CpuMeter(time.monotonic()), []
+        execution, meter, learned = self._execution, CpuMeter(time.monotonic()), []
         here = context.running
-        here.post, here.fetch = standing.post, self._fetch
+        here.session, here.post, here.fetch = self._ref.session, standing.post, self._fetch
         goes_on, leads = True, False
         while goes_on:
             call, entry = running.taken.call, running.taken.entry
-            here.call = context.CurrentCall(f"{session}-{call.number}", call.attempt)
-            kind, payload = self._execute(call)
+            here.call = call
+            kind, payload = execution.run(call)
             if os.getpid() != self._pid:
                 os._exit(0)  # The call forked, and this is the child: only the parent answers.
             now = time.monotonic()

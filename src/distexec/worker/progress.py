@@ -27,7 +27,8 @@ class Progress(NamedTuple):
 
 
 class _Last(threading.local):
-    call: context.CurrentCall | None = None
+    #: Number and attempt of the call that told last.
+    call: tuple[int, int] | None = None
     at: float = 0.0
 
 
@@ -57,12 +58,12 @@ def report_progress(done: float, total: float | None = None, message: str = "") 
         return
     now = time.monotonic()
     is_last = total is not None and done >= total
-    if _last.call is call and now - _last.at < REPORT_SECONDS and not is_last:
+    attempt = call.number, call.attempt
+    if _last.call == attempt and now - _last.at < REPORT_SECONDS and not is_last:
         return
-    _last.call, _last.at = call, now
+    _last.call, _last.at = attempt, now
     payload = json.dumps([done, total, str(message)[:LONGEST_MESSAGE]]).encode()
-    number = int(call.id.rpartition("-")[2])
-    post(Reply(number, ReplyKind.PROGRESS, call.attempt, 0.0, 0.0, payload))
+    post(Reply(call.number, ReplyKind.PROGRESS, call.attempt, 0.0, 0.0, payload))
 
 
 def read_progress(payload: bytes | memoryview) -> Progress:

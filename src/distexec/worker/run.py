@@ -65,13 +65,79 @@ class Functions:
         return function
 
 
-def run_call(call: Envelope, run: Callable[[Envelope], tuple[ReplyKind, bytes]]) -> Reply:
-    """Return the last reply of a call that *run* executes on this thread."""
+class Execution:
+    """Runs calls of one executor on the calling thread.
+
+    Args:
+        fetch: Brings the large values that a call uses.
+        keep: Puts a large result beside the reply.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        *,
+        node: str,
+        max_payload: float,
+        fetch: Fetch,
+        keep: Callable[[Parts], StoredResult],
+    ) -> None:
+        self._functions, self._node, self._max_payload = functions, node, max_payload
+        self._fetch, self._keep = fetch, keep
+
+    def run(self, call: Envelope) -> tuple[ReplyKind, bytes]:
+        """Run *call*; return what its last reply says. Raises nothing."""
+        kind = ReplyKind.DONE
+        payload: bytes = b""
+        result: Any
+        try:
+            try:
+                function = self._functions.get(call.function_id)
+                if function is None:
+                    return ReplyKind.UNKNOWN_FUNCTION, b""
+                args, kwargs = unpack_arguments(call.payload, self._fetch)
+            except BlobMissing as error:
+                return ReplyKind.UNKNOWN_BLOB, error.ref.name
+            except CallUnpickleError as error:
+                cause = error.__cause__
+                if isinstance(cause, ModuleNotFoundError) and cause.name:
+                    raise caused(ModuleMissing(cause.name, self._node), cause) from cause
+                raise
+            if call.flags & CallFlag.GROUP:
+                result = run_group(function, args)
+            else:
+                # The user's function runs here.
+                result = function(*args, **kwargs)
+                if isinstance(result, types.CoroutineType):
+                    result = asyncio.run(result)
+            del args, kwargs, function
+            parts = _pack(result)
+            del result
+            size = size_of(parts)
+            if size > self._max_payload:
+                raise PayloadTooLarge(
+                    f"the result is {size:,} bytes when pickled, and the limit is "
+                    f"{int(self._max_payload):,} (DISTEXEC_MAX_PAYLOAD_BYTES): store it and return "
+                    "its path"
+                )
+            if size >= BESIDE_BYTES:
+                kind, payload = ReplyKind.STORED, self._keep(parts).encode()
+            else:
+                payload = join(parts)
+            del parts
+        except BaseException as error:
+            kind = ReplyKind.FAILED
+            payload = pack_exception(without_our_frames(error))
+        return kind, payload
+
+
+def run_call(call: Envelope, execution: Execution) -> Reply:
+    """Run *call* on this thread; return its last reply."""
     is_group = call.flags & CallFlag.GROUP
     kept_before = kept_seconds() if is_group else 0.0
     started = time.monotonic()
     meter = CpuMeter(started)
-    kind, payload = run(call)
+    kind, payload = execution.run(call)
     now = time.monotonic()
     run_seconds = now - started
     cpu_seconds = meter.computed(run_seconds, now)
@@ -80,58 +146,6 @@ def run_call(call: Envelope, run: Callable[[Envelope], tuple[ReplyKind, bytes]])
         kept = min(kept_seconds() - kept_before, run_seconds)
         run_seconds, cpu_seconds = run_seconds - kept, max(0.0, cpu_seconds - kept)
     return Reply(call.number, kind, call.attempt, run_seconds, cpu_seconds, payload)
-
-
-def execute(
-    call: Envelope,
-    functions: Functions,
-    *,
-    node: str,
-    max_payload: float,
-    fetch: Fetch | None = None,
-    keep: Callable[[Parts], StoredResult] | None = None,
-) -> tuple[ReplyKind, bytes]:
-    """Run *call* on this thread; return what its last reply says. Raises nothing.
-
-    Args:
-        fetch: Brings the large values that the call uses.
-        keep: Puts a large result beside the reply.
-    """
-    kind = ReplyKind.DONE
-    payload: bytes = b""
-    result: Any
-    try:
-        try:
-            function = functions.get(call.function_id)
-            if function is None:
-                return ReplyKind.UNKNOWN_FUNCTION, b""
-            args, kwargs = unpack_arguments(call.payload, fetch)
-        except BlobMissing as error:
-            return ReplyKind.UNKNOWN_BLOB, error.ref.name
-        except CallUnpickleError as error:
-            cause = error.__cause__
-            if isinstance(cause, ModuleNotFoundError) and cause.name:
-                raise caused(ModuleMissing(cause.name, node), cause) from cause
-            raise
-        if call.flags & CallFlag.GROUP:
-            result = run_group(function, args)
-        else:
-            # The user's function runs here.
-            result = function(*args, **kwargs)
-            if isinstance(result, types.CoroutineType):
-                result = asyncio.run(result)
-        del args, kwargs, function
-        parts = _pack(result, max_payload)
-        del result
-        if keep is not None and size_of(parts) >= BESIDE_BYTES:
-            kind, payload = ReplyKind.STORED, keep(parts).encode()
-        else:
-            payload = join(parts)
-        del parts
-    except BaseException as error:
-        kind = ReplyKind.FAILED
-        payload = pack_exception(without_our_frames(error))
-    return kind, payload
 
 
 def run_within(limit: TimeLimit, call: Envelope, run: Callable[[Envelope], Reply]) -> Reply:
@@ -148,19 +162,13 @@ def out_of_time(call: Envelope, limit: TimeLimit) -> Reply:
     return Reply(call.number, ReplyKind.FAILED, call.attempt, limit.seconds, 0.0, payload)
 
 
-def _pack(result: object, max_payload: float) -> Parts:
+def _pack(result: object) -> Parts:
     try:
-        parts = result_parts(result)
+        return result_parts(result)
     except NotPicklable as error:
         if isinstance(error.__cause__, SystemExit):
             raise error.__cause__ from None  # As the standard library's worker does.
         raise
-    if (size := size_of(parts)) > max_payload:
-        raise PayloadTooLarge(
-            f"the result is {size:,} bytes when pickled, and the limit is "
-            f"{int(max_payload):,} (DISTEXEC_MAX_PAYLOAD_BYTES): store it and return its path"
-        )
-    return parts
 
 
 def flush_output() -> None:
