@@ -5,8 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
@@ -100,15 +99,21 @@ class Collector:
             return
         if any(reply.kind == ReplyKind.LOG for reply in replies) and self._is_repeated(frame):
             replies = [reply for reply in replies if reply.kind != ReplyKind.LOG]
-        for (is_done, executor), group in groupby(replies, _is_done_and_executor):
+        done: list[Reply] = []
+        for reply in replies:
+            is_done = reply.kind == ReplyKind.DONE
+            if done and not (is_done and _executor_of(reply) == _executor_of(done[0])):
+                self._complete(done)
+                done = []
             if is_done:
-                self._complete(executor, group)
+                done.append(reply)
                 continue
-            for reply in group:
-                channel, count = self._handle(reply)
-                if channel is not None:
-                    self._make_room(channel)
-                    channel.settled(count)
+            channel, count = self._handle(reply)
+            if channel is not None:
+                self._make_room(channel)
+                channel.settled(count)
+        if done:
+            self._complete(done)
 
     def _open(self, frame: bytes) -> memoryview | None:
         """Return the replies in *frame*, of a lease or of a node; ``None`` if it is neither's."""
@@ -120,9 +125,7 @@ class Collector:
                 continue
         return None
 
-    def _complete(
-        self, executor: int, replies: Iterable[Reply], buffers: memoryview | None = None
-    ) -> None:
+    def _complete(self, replies: Sequence[Reply], buffers: memoryview | None = None) -> None:
         """Settle calls of one executor that returned: the way of nearly all calls, so in bulk.
 
         Who waits for a future goes on at once, and needs the interpreter's lock: what is not for
@@ -131,7 +134,7 @@ class Collector:
         Args:
             buffers: What was split from the payload of the only reply.
         """
-        channel = self._session.channel(str(executor))
+        channel = self._session.channel(str(_executor_of(replies[0])))
         if channel is None:
             return
         window = channel.window
@@ -239,7 +242,7 @@ class Collector:
             return
         payload, buffers = (result.head, content) if result.head else (content, None)
         done = reply._replace(kind=ReplyKind.DONE, payload=payload)
-        self._complete(reply.number >> NUMBER_BITS, [done], buffers)
+        self._complete([done], buffers)
 
     def _fetch(self, channel: Channel, number: int, result: BlobRef) -> memoryview | None:
         session = self._session
@@ -284,8 +287,8 @@ class Collector:
         self._session.fail_all(channel, error)
 
 
-def _is_done_and_executor(reply: Reply) -> tuple[bool, int]:
-    return reply.kind == ReplyKind.DONE, reply.number >> NUMBER_BITS
+def _executor_of(reply: Reply) -> int:
+    return reply.number >> NUMBER_BITS
 
 
 def _outcome(reply: Reply, buffers: memoryview | None = None) -> tuple[Any, BaseException | None]:

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 
 #: Weight of the newest call in the averages: about the last ten calls count.
 WEIGHT = 0.2
@@ -126,15 +124,27 @@ class RunTimes:
 
     def add_all(self, calls: Iterable[tuple[bytes, float, float]]) -> None:
         """Learn from calls that ended together: each a function, its run and processor seconds."""
-        for function_id, group in groupby(calls, itemgetter(0)):
-            same = list(group)
-            if len(same) > 1 and self.overall and (known := self._functions.get(function_id)):
-                runs, cpu = [run for _, run, _ in same], sum([cpu for _, _, cpu in same])
-                known.add_all(runs, cpu)
-                self.overall.add_all(runs, cpu)
-            else:
-                for call in same:
-                    self.add(*call)
+        runs: list[float] = []
+        last, cpu = b"", 0.0
+        for function_id, run_seconds, cpu_seconds in calls:
+            if runs and function_id != last:
+                self._add_same(last, runs, cpu)
+                runs, cpu = [], 0.0
+            last = function_id
+            runs.append(run_seconds)
+            cpu += cpu_seconds
+        if runs:
+            self._add_same(last, runs, cpu)
+
+    def _add_same(self, function_id: bytes, runs: Sequence[float], cpu_seconds: float) -> None:
+        """Learn from calls of one function."""
+        known, overall = self._functions.get(function_id), self.overall
+        if len(runs) > 1 and overall is not None and known is not None:
+            known.add_all(runs, cpu_seconds)
+            overall.add_all(runs, cpu_seconds)
+        else:
+            for run_seconds in runs:
+                self.add(function_id, run_seconds, cpu_seconds / len(runs))
 
     def add_group(self, kind: bytes, inputs: int, run_seconds: float, cpu_seconds: float) -> None:
         """Learn how long one of so many inputs lasted, which ran one after the other.
