@@ -71,7 +71,7 @@ def _collect(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) ->
 
 def _loads(data: BytesLike, buffers: Iterable[Any] = ()) -> Any:
     """Unpickle what a sealed frame brought. The only place of the package that does."""
-    return pickle.loads(data, buffers=buffers) if buffers else pickle.loads(data)
+    return pickle.loads(data, buffers=buffers)
 
 
 def set_by_value(modules: Iterable[types.ModuleType]) -> None:
