@@ -96,6 +96,11 @@ def numbers_of(ref: ExecutorRef) -> int:
     return int(ref.executor) << NUMBER_BITS
 
 
+def executor_of(number: int) -> int:
+    """The executor whose call has that number."""
+    return number >> NUMBER_BITS
+
+
 class Channel:
     """Takes an executor's calls in, and knows when all of them are settled."""
 
@@ -341,7 +346,7 @@ class Channel:
         call = context.running.call
         if call is None or context.running.session != self.ref.session:
             return None
-        is_ours = call.number >> NUMBER_BITS == int(self.ref.executor)
+        is_ours = executor_of(call.number) == int(self.ref.executor)
         return f"{self.ref.session}-{call.number}" if is_ours else None
 
     def _check_open(self) -> None:

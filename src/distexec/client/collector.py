@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from distexec.client.calls import PendingCall
-from distexec.client.channel import NUMBER_BITS, Channel
+from distexec.client.channel import Channel, executor_of
 from distexec.client.outcomes import conclude, report, settle
 from distexec.errors import (
     ClusterError,
@@ -102,7 +102,7 @@ class Collector:
         done: list[Reply] = []
         for reply in replies:
             is_done = reply.kind == ReplyKind.DONE
-            if done and not (is_done and _executor_of(reply) == _executor_of(done[0])):
+            if done and not (is_done and executor_of(reply.number) == executor_of(done[0].number)):
                 self._complete(done)
                 done = []
             if is_done:
@@ -134,7 +134,7 @@ class Collector:
         Args:
             buffers: What was split from the payload of the only reply.
         """
-        channel = self._session.channel(str(_executor_of(replies[0])))
+        channel = self._session.channel(str(executor_of(replies[0].number)))
         if channel is None:
             return
         window = channel.window
@@ -207,7 +207,7 @@ class Collector:
                     overdue=lost.get("overdue"),
                 )
             return channel, 0
-        channel = session.channel(str(reply.number >> NUMBER_BITS))
+        channel = session.channel(str(executor_of(reply.number)))
         if reply.kind == ReplyKind.STORED:
             self._complete_stored(channel, reply)
             return None, 0
@@ -285,10 +285,6 @@ class Collector:
         )
         error.__cause__ = cause
         self._session.fail_all(channel, error)
-
-
-def _executor_of(reply: Reply) -> int:
-    return reply.number >> NUMBER_BITS
 
 
 def _outcome(reply: Reply, buffers: memoryview | None = None) -> tuple[Any, BaseException | None]:

@@ -177,7 +177,11 @@ class Dispatcher:
                 record(
                     Envelope,
                     (
-                        *(call.number, call.function[0], call.attempt, call.flags, call.payload),
+                        call.number,
+                        call.function[0],
+                        call.attempt,
+                        call.flags,
+                        call.payload,
                         call.limits.timeout,
                     ),
                 )
@@ -238,7 +242,7 @@ class Dispatcher:
             leases = channel.leases
             is_served = leases >= channel.spec.limit or channel.window.outstanding <= leases
             if is_served and channel.window.priority() <= last.priority:
-                wake_ups.to_send(wanted=0, leases=channel.leases, now=now)
+                wake_ups.to_send(wanted=0, leases=leases, now=now)
                 return
         cpu_share = channel.window.learned.cpu_share
         # Looked up only where it counts: thousands of running calls may stand before it.

@@ -5,7 +5,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from distexec.client.channel import NUMBER_BITS
+from distexec.client.channel import executor_of
 from distexec.client.explaining import explain
 from distexec.errors import ClusterError, FrameRejected
 from distexec.wire import places
@@ -70,7 +70,7 @@ class Notices:
     def _explain(self, number: int, name: str) -> None:
         """Tell who asks where a call is, and why; nothing if it has ended."""
         session = self._session
-        channel = session.channel(str(number >> NUMBER_BITS))
+        channel = session.channel(str(executor_of(number)))
         call = None if channel is None else channel.window.find(number)
         if channel is None or call is None:
             return
