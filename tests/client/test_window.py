@@ -124,6 +124,24 @@ def test_the_first_calls_that_end_do_not_tell_that_none_waits() -> None:
     assert max(len(batch.calls) for batch in window.take_ready(2, NOW)) > 1
 
 
+def test_calls_say_what_is_known_of_their_function() -> None:
+    """A lease that has just come knows nothing; and what is known changes."""
+    window, _ = filled(3, limit=1)
+
+    def flags_of_next() -> int:
+        ((call,),) = [batch.calls for batch in window.take_ready(1, NOW)]
+        window.settle(call.number)
+        return call.flags
+
+    assert flags_of_next() == CallFlag.NONE
+    for _ in range(20):
+        window.learned.add(FUNCTION[0], 0.05, 0.0001)
+    assert flags_of_next() == CallFlag.WAITS
+    for _ in range(20):
+        window.learned.add(FUNCTION[0], 0.05, 0.05)
+    assert flags_of_next() == CallFlag.NONE
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -159,13 +177,21 @@ def test_entries_of_each_queue_count_up() -> None:
     assert sent == [("a", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 2)]
 
 
-def test_add_tells_whether_the_way_is_free() -> None:
-    """Then the caller's own thread sends, which saves the dispatcher's waking up."""
-    window, _ = filled(0)
+@pytest.mark.parametrize(("limit", "sent"), [(1, [1]), (4, [1, 2, 4]), (100, [1, 2, 4, 8, 16, 32])])
+def test_the_first_calls_of_a_burst_are_sent_by_who_submits_them(
+    limit: int, sent: list[int]
+) -> None:
+    """It has the interpreter's lock, for which the dispatcher waits: in a few pieces, until as many
+    are in flight as may run."""
+    window = Window(limit)
 
-    assert window.add(make_call(1))
-    window.take_ready(1, NOW)
-    assert not window.add(make_call(2))
+    told = []
+    for number in range(1, 64):
+        if window.add(make_call(number)):
+            told.append(number)
+            window.take_ready(1, NOW)
+
+    assert told == sent
 
 
 def test_the_higher_goes_first_and_equals_keep_their_order() -> None:

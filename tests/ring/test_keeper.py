@@ -1,13 +1,14 @@
 """When the thread looks that looks after a lease."""
 
 import threading
+import time
 from collections.abc import Iterator
 from math import inf
 
 import pytest
 
 from conftest import eventually
-from distexec.worker.keeper import Keeper
+from distexec.worker.keeper import KEEPER_SECONDS, Keeper
 
 
 class Looks:
@@ -56,3 +57,30 @@ def test_what_can_wait_for_the_next_look_wakes_nobody(looks: Looks) -> None:
     looks.keeper.wake(within=1.0)
     looks.await_one()
     assert looks.count == 2
+
+
+def test_it_looks_when_it_was_asked_to_and_not_before(looks: Looks) -> None:
+    """What begins says when it is worth looking: a look at once would find nothing to do."""
+    began = time.monotonic()
+    looks.keeper.wake(within=0.05)
+    looks.await_one()
+    assert time.monotonic() - began >= 0.05
+
+
+def test_the_soonest_of_several_times_counts(looks: Looks) -> None:
+    looks.keeper.wake(within=60.0)
+    for within in (0.05, 30.0, 0.02):
+        looks.keeper.wake(within)
+    looks.await_one()
+    assert looks.count == 1
+
+
+def test_two_looks_are_some_time_apart(looks: Looks) -> None:
+    """However often it is woken: a look takes the interpreter from the calls."""
+    looks.keeper.wake()
+    looks.await_one()
+    began = time.monotonic()
+    for _ in range(3):
+        looks.keeper.wake()
+        looks.await_one()
+    assert time.monotonic() - began >= 2 * KEEPER_SECONDS

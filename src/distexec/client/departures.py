@@ -12,7 +12,11 @@ from distexec.scheduling.batching import calls_in_flight, calls_per_entry, is_sh
 from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective, Priority, effective
 from distexec.scheduling.run_times import RunTime
+from distexec.scheduling.sharing import usually_waits
 from distexec.wire.records import CallFlag
+
+#: What calls are marked with by what is known when they leave.
+_LEARNED = CallFlag.SHORT | CallFlag.WAITS
 
 #: Takes a call, and what is known of its function in each queue and of its use of processors; says
 #: what it may expect of each of its queues, the best one first.
@@ -78,9 +82,9 @@ class Departures:
         first = calls[0]
         for call in calls if first.estimates else ():
             call.queue, call.estimates = first.queue, first.estimates
-        short = CallFlag.SHORT if is_short(run_time) else 0
+        known = _what_is_known(run_time)
         for call in calls:
-            call.flags = call.flags & ~CallFlag.SHORT | (0 if call.flags & APART else short)
+            call.flags = call.flags & ~_LEARNED | (0 if call.flags & APART else known)
         return self._flight.send(calls, first.queue, now)
 
     def _short_in_flight(self, most: int) -> bool:
@@ -133,3 +137,10 @@ class Departures:
             )
 
         return judge
+
+
+def _what_is_known(run_time: RunTime | None) -> int:
+    """What a lease is told of a call's function."""
+    if is_short(run_time):
+        return CallFlag.SHORT
+    return CallFlag.WAITS if usually_waits(run_time) else 0

@@ -10,8 +10,9 @@
                                +----- | collector | <------- reply stream <-- leases
                                       +-----------+
 
-- ``submit`` adds a call to its executor's window. If nothing is in flight it sends the call
-  itself; otherwise it notifies the dispatcher, whose thread sends what gathered meanwhile.
+- ``submit`` adds a call to its executor's window. It sends what waits there itself if nothing is in
+  flight, and again each time that doubles what is, until as many are as may run. Otherwise it
+  notifies the dispatcher, whose thread sends what gathered meanwhile.
 - The dispatcher takes from the window what may be in flight, seals it, and puts it on the stream.
   It learns there how many leases the executor has, and asks for more if work waits.
 - The collector settles calls as their replies come, which makes room in the window.
@@ -45,6 +46,11 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that `submit` lets a slow server hold its caller. The dispatcher tries again then.
 CALLER_PATIENCE_SECONDS = 0.2
+
+#: Seconds after which the dispatcher looks again at a channel that another thread sends from. It
+#: does not wait for the channel's lock: with that, and without the interpreter's, which a program
+#: that submits many calls gives away every 5 ms, it would keep `submit` from sending.
+OTHERS_SECONDS = 0.001
 
 
 class Dispatcher:
@@ -91,16 +97,26 @@ class Dispatcher:
 
     def _run(self) -> None:
         due = 0.0
+        # Channels that other threads were sending from.
+        others: list[Channel] = []
         while not self._stopping:
-            ready, must_look = self._wait(max(0.0, due - time.monotonic()))
+            pause = max(0.0, due - time.monotonic())
+            ready, must_look = self._wait(min(pause, OTHERS_SECONDS) if others else pause)
+            ready += others
+            others = []
             try:
                 for channel in ready:
-                    # Cleared before the window is looked at: what comes later is noticed anew.
-                    channel.noticed = False
                     if channel.dropped:
                         channel.shut_down()
-                    with channel.sending:
+                    if not channel.sending.acquire(blocking=False):
+                        others.append(channel)
+                        continue
+                    try:
+                        # Before the window is looked at: what comes later is noticed anew.
+                        channel.noticed = False
                         self._send(channel)
+                    finally:
+                        channel.sending.release()
                 if must_look or time.monotonic() >= due:
                     due = time.monotonic() + self._look_after()
             except Exception as error:

@@ -133,14 +133,20 @@ class Window:
     # Sending.
 
     def add(self, call: PendingCall) -> bool:
-        """Let *call* wait its turn; True if nothing else is in flight."""
+        """Let *call* wait its turn; True if who submits it is to send what waits.
+
+        That is so while fewer calls are in flight than may run, and as many wait. So the first of a
+        burst leave at once, in a few pieces, and not only when another thread gets the
+        interpreter's lock.
+        """
         with self._lock:
             if call.limits is not NO_LIMITS and call.has_gates:
                 self.gates.enter(call)
                 return False
             self._lines.add(call)
             self._tally.add(call)
-            return not self._flight.calls
+            in_flight = len(self._flight)
+            return in_flight < self._limit and len(self._lines) >= in_flight
 
     def take_ready(self, leases: int, now: float) -> list[Batch]:
         """Move the calls that may go now from waiting to sent, packed into batches.

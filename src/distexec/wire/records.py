@@ -28,6 +28,8 @@ class CallFlag:
     SHORT: Final = 8
     #: Carries inputs of a `map`: a list of argument tuples, each to be given to the function.
     GROUP: Final = 16
+    #: Known to wait nearly all of its time: what is learned of it holds for every lease.
+    WAITS: Final = 32
 
 
 class Envelope(NamedTuple):

@@ -34,6 +34,8 @@ class Taken:
     runs_alone: bool
     #: Whether its caller knows the call to be short, and wants nothing else.
     is_short: bool
+    #: Whether its caller knows that such calls wait.
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -78,7 +80,8 @@ class Hands:
         for call in calls:
             flags = call.flags
             is_short = flags == CallFlag.SHORT and not call.timeout
-            self.taken.append(Taken(entry, call, now, bool(flags & RUNS_ALONE), is_short))
+            runs_alone, waits = bool(flags & RUNS_ALONE), bool(flags & CallFlag.WAITS)
+            self.taken.append(Taken(entry, call, now, runs_alone, is_short, waits))
 
     def start(self, is_main: bool) -> Running | None:
         """Claim the next call for this thread, if it may run on it and beside the others.

@@ -22,13 +22,9 @@ from distexec.worker.limit import TimeLimit, raise_in
 from distexec.worker.outbox import DELAY_SECONDS
 from distexec.worker.run import out_of_time
 from distexec.worker.runners import Runners
-from distexec.worker.standing import Standing
+from distexec.worker.standing import ANNOUNCE_SECONDS, Standing
 
 logger = logging.getLogger(__name__)
-
-#: Seconds after which the caller of a call is told that it runs. Nobody asks so soon whether one of
-#: 10 ms does, and telling takes as much of the machine as its reply.
-ANNOUNCE_AFTER_SECONDS = 0.02
 
 #: Seconds between two looks for room: waiting calls are known by then, and asking is not free.
 ROOM_SECONDS = 0.02
@@ -80,9 +76,9 @@ class Overseer:
         if standing.hands.taken:
             return RETURN_AFTER_SECONDS
         known = standing.run_times.get(running.taken.call.function_id)
-        if self._may_wait(known) and self._runners.may_grow(running.started_at):
+        if self._may_wait(known) and running.started_at >= self._runners.may_grow_at:
             return EXPECTED_SECONDS
-        return ANNOUNCE_AFTER_SECONDS
+        return ANNOUNCE_SECONDS
 
     def look(self) -> float | None:
         """Do what is due.
@@ -132,11 +128,11 @@ class Overseer:
         pause = QUIET_SECONDS
         if unannounced := hands.unannounced():
             oldest = min(each.started_at for each in unannounced)
-            pause = min(pause, oldest + ANNOUNCE_AFTER_SECONDS - now)
+            pause = min(pause, oldest + ANNOUNCE_SECONDS - now)
         if self._spec.sharing is Sharing.NEVER:
             return pause
-        if not self._runners.may_grow(now):
-            return min(pause, ROOM_SECONDS)
+        if now < self._runners.may_grow_at:
+            return min(pause, self._runners.may_grow_at - now)
         known = [standing.run_times.get(each.taken.call.function_id) for each in running]
         if all(map(usually_computes, known)):
             return min(pause, COMPUTING_ROOM_SECONDS)
@@ -215,6 +211,6 @@ class Overseer:
 def _to_announce(unannounced: Iterable[Running], now: float) -> list[Running]:
     """Those that run for long by now, if there is one, and with it those that soon will."""
     ages = [(now - each.started_at, each) for each in unannounced]
-    if not any(age > ANNOUNCE_AFTER_SECONDS for age, _ in ages):
+    if not any(age > ANNOUNCE_SECONDS for age, _ in ages):
         return []
-    return [each for age, each in ages if age > ANNOUNCE_AFTER_SECONDS / 2]
+    return [each for age, each in ages if age > ANNOUNCE_SECONDS / 2]

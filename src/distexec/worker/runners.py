@@ -15,8 +15,14 @@ from distexec.worker.hands import Running
 #: An extra runner without a call for so many seconds ends.
 LINGER_SECONDS = 0.25
 
-#: Seconds until room is looked for again where nothing waited for it, and where none was left: to
-#: ask costs as much as a call.
+#: Its thread rests for so many more, without a right to run anything: to begin one anew takes ten
+#: times as long as to wake it, which the next burst of many waits would notice.
+REST_SECONDS = 5.0
+
+#: Seconds until room is looked for again where nothing waited for it, at first and later, and where
+#: none was left. To ask costs as much as a call; but when the first call of a burst begins, the
+#: others may be on their way.
+SOON_SECONDS = 0.0025
 NOTHING_WAITS_SECONDS = 0.02
 NO_ROOM_SECONDS = 0.1
 
@@ -41,10 +47,14 @@ class Runners:
         self._run_beside = run_beside
         self._main = threading.get_ident()
         self._extra: dict[int, threading.Thread] = {}
+        #: Threads without a runner, and what each waits for.
+        self._resting: list[tuple[threading.Thread, threading.Event]] = []
         #: Whether those that are there are waited for, to the last.
         self._is_over = False
-        #: When to look for room again.
-        self._ask_at = 0.0
+        #: When it is worth looking for room again, as far as is known.
+        self.may_grow_at = 0.0
+        #: Seconds to let pass where nothing waits.
+        self._patience = SOON_SECONDS
 
     def __len__(self) -> int:
         return 1 + len(self._extra)
@@ -53,25 +63,25 @@ class Runners:
         """Whether the calling thread is the lease's own."""
         return threading.get_ident() == self._main
 
-    def may_grow(self, now: float) -> bool:
-        """Whether it is worth looking for room, as far as is known."""
-        return now >= self._ask_at
-
     def room_for(self, running: Collection[Running], known: RunTimes, now: float) -> int:
         """How many runners to add: some, if every *running* call only waits.
+
+        Calls that are known to wait are given the first few threads at once, and more when those
+        that were seen before do wait. Others are watched from one look to the next.
 
         Args:
             known: What is known of their functions.
         """
         sharing = self._spec.sharing
-        if not running or sharing is Sharing.NEVER or not self.may_grow(now):
+        if not running or sharing is Sharing.NEVER or now < self.may_grow_at:
             return 0
+        were_seen = [each.seen_at is not None for each in running]
         watched = [each.watch(now) for each in running]
         if any(each.taken.runs_alone for each in running):
             return 0
-        are_expected = all(
-            usually_waits(known.get(each.taken.call.function_id)) for each in running
-        )
+        are_expected = all(_is_expected_to_wait(each, known) for each in running)
+        if are_expected and (len(running) == 1 or any(were_seen)):
+            watched = [each for each, was_seen in zip(watched, were_seen, strict=True) if was_seen]
         if not all(
             is_waiting(sharing, elapsed, computed, is_expected=are_expected)
             for elapsed, computed in watched
@@ -89,12 +99,12 @@ class Runners:
         """
         needed = min(room, taken + self._store.backlog() - (len(self) - running))
         if needed <= 0:
-            self._ask_at = time.monotonic() + NOTHING_WAITS_SECONDS
+            self._ask_later(time.monotonic())
             return 0
         wanted = len(self) + needed
         granted = self._store.widen(wanted, self._spec.limit)
         if granted < wanted:
-            self._ask_at = time.monotonic() + NO_ROOM_SECONDS
+            self.may_grow_at = time.monotonic() + NO_ROOM_SECONDS
         added = 0
         for _ in range(granted - len(self)):
             # Each by itself: it starts a call while the next one is made, which takes as long.
@@ -103,15 +113,41 @@ class Runners:
             added += 1
         return added
 
+    def _ask_later(self, now: float) -> None:
+        """Let some time pass, since nothing waits: more each time, unless that is long ago."""
+        longer = min(2 * self._patience, NOTHING_WAITS_SECONDS)
+        self._patience = SOON_SECONDS if now - self.may_grow_at > NO_ROOM_SECONDS else longer
+        self.may_grow_at = now + self._patience
+
     def _start_thread(self) -> bool:
-        """Start one more runner, unless the lease is over."""
+        """Have one more runner, unless the lease is over."""
         with self._lock:
             if self._is_over:
                 return False
-            thread = threading.Thread(target=self._run_beside, name="distexec-runner", daemon=True)
-            thread.start()
+            if self._resting:
+                thread, called = self._resting.pop()
+                called.set()
+            else:
+                thread = threading.Thread(target=self._serve, name="distexec-runner", daemon=True)
+                thread.start()
             self._extra[thread.ident or 0] = thread
             return True
+
+    def _serve(self) -> None:
+        """Be a runner, and again whenever one is needed, as an extra thread."""
+        while True:
+            self._run_beside()
+            with self._lock:
+                if self._is_over or threading.get_ident() in self._extra:
+                    return
+                called = threading.Event()
+                self._resting.append(me := (threading.current_thread(), called))
+            called.wait(REST_SECONDS)
+            with self._lock:
+                if threading.get_ident() not in self._extra:
+                    if me in self._resting:
+                        self._resting.remove(me)
+                    return
 
     def should_retire(self, idle_since: float, *, computing: bool) -> bool:
         """Whether the calling extra thread is not needed.
@@ -137,6 +173,15 @@ class Runners:
         """Wait for the extra threads to end."""
         with self._lock:
             self._is_over = True
-            threads = list(self._extra.values())
+            threads = [*self._extra.values(), *(thread for thread, _ in self._resting)]
+            for _, called in self._resting:
+                called.set()
+            self._resting.clear()
         for thread in threads:
             thread.join()
+
+
+def _is_expected_to_wait(running: Running, known: RunTimes) -> bool:
+    """Whether a call most likely waits, by what this lease saw or else by what its caller knows."""
+    run_time = known.get(running.taken.call.function_id)
+    return running.taken.waits if run_time is None else usually_waits(run_time)

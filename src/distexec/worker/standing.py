@@ -18,8 +18,9 @@ from distexec.worker.outbox import Outbox
 
 T = TypeVar("T")
 
-#: Known to last longer than this, a call says that it started before it does, since the keeper
-#: is deaf while a call holds the interpreter's lock. One trip is a thousandth of such a call.
+#: A caller is told that a call runs once it has done so for so many seconds: telling takes as much
+#: of the machine as a reply. One that is known to last longer says so before it starts, since the
+#: keeper is deaf while a call holds the interpreter's lock. A trip is a thousandth of such a call.
 ANNOUNCE_SECONDS = 0.1
 
 
