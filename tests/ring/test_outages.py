@@ -7,6 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import pytest
 
 import distexec
 from conftest import eventually
@@ -43,6 +46,27 @@ def test_submit_does_not_wait_for_a_server_that_stalls(two_slots: distexec.Local
             future = executor.submit(calls.square, 3)
             assert time.monotonic() - began < 0.5
         assert future.result(timeout=20) == 9
+
+
+def test_a_server_that_stalls_holds_a_burst_up_once(
+    two_slots: distexec.LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `submit` could not send another thread sends: else 64 calls would wait seven times."""
+    with distexec.DistributedExecutor(64, cluster=two_slots) as executor:
+        executor.submit(calls.nothing).result(timeout=20)
+        assert executor._channel is not None
+        store = executor._channel.session.store
+        put, tried = store.put, []
+
+        def spy(*args: Any, **options: Any) -> int:
+            tried.append(threading.current_thread())
+            return put(*args, **options)
+
+        monkeypatch.setattr(store, "put", spy)
+        with stalled(two_slots, seconds=3):
+            futures = [executor.submit(calls.square, n) for n in range(64)]
+            assert tried.count(threading.current_thread()) == 1
+        assert [future.result(timeout=20) for future in futures] == [n * n for n in range(64)]
 
 
 def test_a_server_that_stalls_loses_no_call(two_slots: distexec.LocalCluster, ledger: str) -> None:

@@ -86,8 +86,11 @@ class Dispatcher:
             self._notices.put(channel)
 
     def send_now(self, channel: Channel) -> None:
-        """Send what *channel* has ready from this thread, unless another one is sending it."""
-        if not channel.sending.acquire(blocking=False):
+        """Send what *channel* has ready from this thread, unless another one is sending it.
+
+        What could not be sent goes first, and a thread that can wait sends it.
+        """
+        if channel.outgoing or not channel.sending.acquire(blocking=False):
             self.notify(channel)
             return
         try:

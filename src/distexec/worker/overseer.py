@@ -75,10 +75,12 @@ class Overseer:
             return DELAY_SECONDS
         if standing.hands.taken:
             return RETURN_AFTER_SECONDS
+        if running.started_at < self._runners.may_grow_at:
+            return ANNOUNCE_SECONDS
         known = standing.run_times.get(running.taken.call.function_id)
-        if self._may_wait(known) and running.started_at >= self._runners.may_grow_at:
+        if self._may_wait(known):
             return EXPECTED_SECONDS
-        return ANNOUNCE_SECONDS
+        return COMPUTING_ROOM_SECONDS if usually_computes(known) else ROOM_SECONDS
 
     def look(self) -> float | None:
         """Do what is due.
