@@ -33,12 +33,16 @@ class ThreadsCluster:
         self._lock = threading.Lock()
         #: Threads that serve, and are waited for at the end.
         self._slots: set[threading.Thread] = set()
+        #: How many sessions use it: one, or more while one opens and another closes.
+        self._sessions = 0
 
     @property
     def key(self) -> Hashable:
         return id(self)
 
     def open(self, session: str) -> MemoryCallerStore:
+        with self._lock:
+            self._sessions += 1
         return self._server.caller_store(session)
 
     def wake(self, queue: str, count: int, *, again: bool = False) -> None:
@@ -47,8 +51,9 @@ class ThreadsCluster:
                 target=self._run_slot, args=(queue,), name="distexec-slot", daemon=True
             )
             with self._lock:
+                # Together: what has not started cannot be waited for.
                 self._slots.add(thread)
-            thread.start()
+                thread.start()
 
     def _run_slot(self, queue: str) -> None:
         me = threading.current_thread()
@@ -94,9 +99,13 @@ class ThreadsCluster:
         return None
 
     def release(self) -> None:
-        """Wait for the threads of the last executors to end, but not for calls given up."""
+        """Wait for the threads of the last executors to end, but not for calls given up.
+
+        Those that are there while another session is open are waited for at its end.
+        """
         with self._lock:
-            slots = list(self._slots)
+            self._sessions -= 1
+            slots = [] if self._sessions else list(self._slots)
         for thread in slots:
             if thread is not threading.current_thread():
                 thread.join()
