@@ -112,6 +112,7 @@ class Proxy:
         while pending := asyncio.all_tasks() - {asyncio.current_task()}:
             self._reset_all()
             await asyncio.wait(pending, timeout=0.05)
+        await asyncio.sleep(0)  # What was reset last is closed in the loop's next round.
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
