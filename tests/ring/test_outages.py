@@ -48,6 +48,7 @@ def test_submit_does_not_wait_for_a_server_that_stalls(two_slots: distexec.Local
         assert future.result(timeout=20) == 9
 
 
+@pytest.mark.sources  # A compiled store cannot be listened to.
 def test_a_server_that_stalls_holds_a_burst_up_once(
     two_slots: distexec.LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
