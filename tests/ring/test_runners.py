@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -26,11 +27,10 @@ class Store:
     """A server with so many entries to take, and room for all threads."""
 
     def __init__(self, backlog: int = 100) -> None:
-        self.entries, self.asked = backlog, 0
+        self._backlog = backlog
 
     def backlog(self) -> int:
-        self.asked += 1
-        return self.entries
+        return self._backlog
 
     def widen(self, threads: int, limit: int) -> int:
         return min(threads, limit)
@@ -149,19 +149,24 @@ def test_calls_that_compute_against_all_expectation_get_no_more_threads() -> Non
     assert crowd.room(call, running(later, waits=True), now=later) == 0
 
 
-def test_where_nothing_waits_it_is_asked_again_soon_and_then_seldom() -> None:
+def test_where_nothing_waits_it_is_asked_again_soon_and_then_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """When its first call begins, the others of a burst may be on their way; to ask is not free."""
+    now = 100.0
+    monkeypatch.setattr("distexec.worker.runners.time", SimpleNamespace(monotonic=lambda: now))
     crowd = Crowd(Store(backlog=0))
+
+    def pause() -> float:
+        assert crowd.runners.add(15, taken=0, running=1) == 0
+        assert crowd.room(running(0.0, waits=True), now=now) == 0
+        return crowd.runners.may_grow_at - now
 
     pauses = []
     for _ in range(6):
-        asked_at = time.monotonic()
-        assert crowd.runners.add(15, taken=0, running=1) == 0
-        pauses.append(crowd.runners.may_grow_at - asked_at)
+        pauses.append(pause())
+        now += pauses[-1]
 
-    assert pauses == pytest.approx([0.0025, 0.005, 0.01, 0.02, 0.02, 0.02], abs=0.002)
-    assert crowd.room(running(0.0, waits=True), now=time.monotonic()) == 0
-    crowd.runners.may_grow_at -= 1  # As if that were long ago.
-    before = time.monotonic()
-    assert crowd.runners.add(15, taken=0, running=1) == 0
-    assert crowd.runners.may_grow_at - before == pytest.approx(0.0025, abs=0.002)
+    assert pauses == pytest.approx([0.0025, 0.005, 0.01, 0.02, 0.02, 0.02])
+    now += 1
+    assert pause() == pytest.approx(0.0025)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from distexec.errors import CallKilled, DistexecError
 from distexec.scheduling.run_times import RunTime
@@ -75,12 +75,7 @@ class Overseer:
             return DELAY_SECONDS
         if standing.hands.taken:
             return RETURN_AFTER_SECONDS
-        if running.started_at < self._runners.may_grow_at:
-            return ANNOUNCE_SECONDS
-        known = standing.run_times.get(running.taken.call.function_id)
-        if self._may_wait(known):
-            return EXPECTED_SECONDS
-        return COMPUTING_ROOM_SECONDS if usually_computes(known) else ROOM_SECONDS
+        return min(ANNOUNCE_SECONDS, self._room_due_in([running], running.started_at))
 
     def look(self) -> float | None:
         """Do what is due.
@@ -131,24 +126,26 @@ class Overseer:
         if unannounced := hands.unannounced():
             oldest = min(each.started_at for each in unannounced)
             pause = min(pause, oldest + ANNOUNCE_SECONDS - now)
+        return min(pause, self._room_due_in(running, now))
+
+    def _room_due_in(self, running: Collection[Running], now: float) -> float:
+        """Seconds until it is worth looking whether these calls make room for threads."""
         if self._spec.sharing is Sharing.NEVER:
-            return pause
+            return QUIET_SECONDS
         if now < self._runners.may_grow_at:
-            return min(pause, self._runners.may_grow_at - now)
-        known = [standing.run_times.get(each.taken.call.function_id) for each in running]
+            return self._runners.may_grow_at - now
+        run_times = self._standing.run_times
+        known = [run_times.get(each.taken.call.function_id) for each in running]
         if all(map(usually_computes, known)):
-            return min(pause, COMPUTING_ROOM_SECONDS)
-        youngest = max(each.started_at for each in running)
-        if now - youngest < LEARNED_SECONDS and all(map(self._may_wait, known)):
-            return 0.0  # To see them wait takes two looks.
-        return min(pause, ROOM_SECONDS)
+            return COMPUTING_ROOM_SECONDS
+        age = now - max(each.started_at for each in running)
+        if age < LEARNED_SECONDS and all(map(self._may_wait, known)):
+            return max(0.0, EXPECTED_SECONDS - age)  # To see them wait takes two looks.
+        return ROOM_SECONDS
 
     def _may_wait(self, known: RunTime | None) -> bool:
         """Whether a call is to be watched from its start: it may make room for others soon."""
-        sharing = self._spec.sharing
-        return sharing is not Sharing.NEVER and (
-            sharing is Sharing.THREADS or known is None or usually_waits(known)
-        )
+        return self._spec.sharing is Sharing.THREADS or known is None or usually_waits(known)
 
     def _add_runners(self, room: int, waiting: int, busy: int) -> int:
         try:
