@@ -30,12 +30,14 @@ def audit(
             (keys.functions(ref), "hash", ref),
             (keys.leases(ref), "hash", ref),
             *((keys.calls(ref, queue), "calls", ref) for queue in queues),
+            *((keys.order(ref, queue), "hash", ref) for queue in queues),
         ]
     places = [keys.replies(session), *(key for key, _, _ in wanted)]
     kinds = ["stream", *(kind for _, kind, _ in wanted)]
     replies, *found = link.call(*script("audit").call(places, *kinds))
 
     told = [f"{keys.calls(ref, queue)}: its numbers are not ours" for ref, queue in outrun]
+    orders = {keys.order(ref, queue) for ref, queues in streams.items() for queue in queues}
     rebuild, functions = {ref for ref, _ in outrun}, set()
     for (key, _, ref), state in zip(wanted, found, strict=True):
         if not state:
@@ -45,6 +47,8 @@ def audit(
             # Its leases say which ones they miss.
             link.call("DEL", key)
             functions.add(ref)
+        elif key in orders:
+            link.call("DEL", key)  # Its leases do without, and write it again.
         else:
             rebuild.add(ref)
     lost_replies = bool(replies) or replies_ended

@@ -15,6 +15,9 @@ key                                  type    content; lifetime
 ``dx:{SESSION}:EXECUTOR:calls:Q``    stream  sealed batches for queue Q, ids counted by the caller;
                                              group ``leases`` with a consumer for each lease;
                                              an entry goes when its calls are answered
+``dx:{SESSION}:EXECUTOR:order:Q``    hash    leases that only take from queue Q's stream by
+                                             ``reply.lua``: 1; ``reserved``: lease, entry and when,
+                                             in ms; ``free``: lease, and the entry it gave back
 ``dx:demand:QUEUE``                  hash    ``SESSION EXECUTOR``: sealed `Demand`; a slot removes
                                              those whose session is gone; all of it as a session's
                                              keys, after the last demand
@@ -111,6 +114,11 @@ def leases(ref: ExecutorRef) -> str:
 def calls(ref: ExecutorRef, queue: str) -> str:
     """The executor's call stream of a queue."""
     return f"dx:{{{ref.session}}}:{ref.executor}:calls:{queue}"
+
+
+def order(ref: ExecutorRef, queue: str) -> str:
+    """Who looks at that stream in turn, and which of its entries is reserved or was given back."""
+    return f"dx:{{{ref.session}}}:{ref.executor}:order:{queue}"
 
 
 def demand(queue: str) -> str:

@@ -7,7 +7,7 @@ import math
 import random
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from distexec.settings import Settings
 from distexec.store.memory_history import MemoryHistoryStore
 from distexec.store.memory_letters import MemoryLetterStore
 from distexec.store.memory_limits import MemoryLimitStore
+from distexec.store.memory_streams import CallStream
 from distexec.store.port import (
     Asking,
     Damage,
@@ -33,26 +34,14 @@ _chance = random.Random()
 
 
 @dataclass(slots=True)
-class _Stream:
-    """Call entries of one executor and queue: waiting in order, or held by a lease."""
-
-    last: int = 0
-    #: The last entry that was taken.
-    taken: int = 0
-    waiting: deque[Held] = field(default_factory=deque)
-    #: Entry number to the lease that took it.
-    holders: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class _Executor:
     spec: Frame | None = None
     functions: dict[bytes, Frame] = field(default_factory=dict)
-    streams: dict[str, _Stream] = field(default_factory=dict)
+    streams: dict[str, CallStream] = field(default_factory=dict)
     leases: dict[str, LeaseRecord] = field(default_factory=dict)
 
-    def stream(self, queue: str) -> _Stream:
-        return self.streams.setdefault(queue, _Stream())
+    def stream(self, queue: str) -> CallStream:
+        return self.streams.setdefault(queue, CallStream())
 
     def threads(self) -> int:
         return sum(lease.threads for lease in self.leases.values())
@@ -145,21 +134,13 @@ class MemoryCallerStore:
         with self._server.changed:
             executor = self._executor(ref)
             executor.functions.update(functions)
-            stream = executor.stream(queue)
-            for held in entries:
-                if held.entry > stream.last:
-                    stream.last = held.entry
-                    stream.waiting.append(held)
+            executor.stream(queue).put(entries)
             self._server.changed.notify_all()
             return len(executor.leases)
 
     def recall(self, ref: ExecutorRef, queue: str, entries: Sequence[int]) -> list[int]:
-        wanted = set(entries)
         with self._server.changed:
-            stream = self._executor(ref).stream(queue)
-            recalled = [entry for entry in entries if stream.taken < entry <= stream.last]
-            stream.waiting = deque(held for held in stream.waiting if held.entry not in wanted)
-        return recalled
+            return self._executor(ref).stream(queue).recall(entries)
 
     def collect(self, timeout: float) -> list[Frame]:
         with self._server.changed:
@@ -449,14 +430,16 @@ class MemoryLeaseStore:
             executor = self._leased()
             if executor is None:
                 return None
-            stream = executor.stream(self._queue)
-            taken: list[Held] = []
-            while stream.waiting and len(taken) < count:
-                held = stream.waiting.popleft()
-                stream.holders[held.entry] = self._lease
-                stream.taken = held.entry
-                taken.append(held)
-            return taken
+            return executor.stream(self._queue).take(self._lease, count, executor.leases)
+
+    def reserve(self, most_threads: int) -> list[Held] | None:
+        with self._server.changed:
+            executor = self._leased()
+            if executor is None:
+                return None
+            if executor.threads() > most_threads:
+                return []
+            return executor.stream(self._queue).reserve(self._lease, executor.leases)
 
     def _leased(self) -> _Executor | None:
         executor = self._server.executor(self._ref)
@@ -464,25 +447,38 @@ class MemoryLeaseStore:
 
     def _has_something(self) -> bool:
         executor = self._leased()
-        return executor is None or bool(executor.stream(self._queue).waiting)
+        return executor is None or executor.stream(self._queue).has_something(
+            self._lease, executor.leases
+        )
 
-    def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
+    def reply(
+        self, frame: Frame | None, finished: Sequence[int], reserved: int | None = None
+    ) -> bool:
         with self._server.changed:
             executor = self._leased()
             if executor is None:
                 return False
+            stream = executor.stream(self._queue)
             for entry in finished:
-                executor.stream(self._queue).holders.pop(entry, None)
+                stream.holders.pop(entry, None)
+            if reserved is not None:
+                stream.end_reservation(self._lease, reserved)
             if frame is not None:
                 self._server.sessions[self._ref.session].replies.append(frame)
+            if frame is not None or reserved is not None:
                 self._server.changed.notify_all()
             return True
 
     def exchange(
-        self, frame: Frame | None, finished: Sequence[int], count: int, timeout: float = 0.0
+        self,
+        frame: Frame | None,
+        finished: Sequence[int],
+        count: int,
+        timeout: float = 0.0,
+        reserved: int | None = None,
     ) -> list[Held] | None:
         with self._server.changed:
-            return self.take(count, 0) if self.reply(frame, finished) else None
+            return self.take(count, 0) if self.reply(frame, finished, reserved) else None
 
     def counts(self) -> bool:
         with self._server.changed:

@@ -84,6 +84,10 @@ class NodeLease(NamedTuple):
     ref: ExecutorRef
 
 
+#: What becomes of a reserved entry that is not given back.
+STARTS: Final = 0
+
+
 class Held(NamedTuple):
     """A stream entry in the hands of a lease."""
 
@@ -472,15 +476,40 @@ class LeaseStore(Protocol):
         """
         ...
 
-    def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
-        """Send *frame* and acknowledge the *finished* entries, both or neither.
+    def reserve(self, most_threads: int) -> list[Held] | None:
+        """Take the next entry while the lease's calls still run.
+
+        Until this lease says in a `reply` what becomes of it, the others take nothing, so that
+        entries start in their order. Nothing is taken if some lease has a reservation, if one may
+        wait on the stream at this moment, or if more than *most_threads* serve the executor.
+
+        Called by the thread that calls `take`.
+
+        Returns:
+            ``None`` if the lease was ended from outside.
+        """
+        ...
+
+    def reply(
+        self, frame: Frame | None, finished: Sequence[int], reserved: int | None = None
+    ) -> bool:
+        """Send *frame* and acknowledge the *finished* entries, all or nothing.
 
         False if the lease was ended from outside; nothing was sent then.
+
+        Args:
+            reserved: Ends the lease's reservation: `STARTS` if its entry does; the entry if it is
+                given back, to be the next that any lease takes.
         """
         ...
 
     def exchange(
-        self, frame: Frame | None, finished: Sequence[int], count: int, timeout: float = 0.0
+        self,
+        frame: Frame | None,
+        finished: Sequence[int],
+        count: int,
+        timeout: float = 0.0,
+        reserved: int | None = None,
     ) -> list[Held] | None:
         """`reply`, and take up to *count* entries that are there, in one step.
 

@@ -313,8 +313,8 @@ class RedisCallerStore:
         held = self._link.call(*script("bury").call([keys.leases(ref), *streams], name))
         # In two steps: were the first one's answer lost, the entries would be found again.
         discards = [
-            script("discard").call([stream], name, *ids)
-            for stream, ids in zip(streams, held, strict=True)
+            script("discard").call([stream, keys.order(ref, queue)], name, *ids)
+            for queue, stream, ids in zip(queues, streams, held, strict=True)
         ]
         if discards:
             self._link.run(*discards)
@@ -401,7 +401,9 @@ class RedisCallerStore:
 
     def _executor_keys(self, ref: ExecutorRef) -> list[str]:
         found = [keys.spec(ref), keys.functions(ref), keys.leases(ref)]
-        return found + [keys.calls(ref, queue) for queue in self._streams.get(ref, ())]
+        for queue in self._streams.get(ref, ()):
+            found += [keys.calls(ref, queue), keys.order(ref, queue)]
+        return found
 
     def count(self, source: str, serial: int, counts: Mapping[str, int]) -> None:
         totals.add(self._link, self._settings, source, serial, counts)

@@ -21,6 +21,10 @@ LOOK_BACK_SECONDS: Final = 1.0
 #: Seconds that a look takes at most where it does not have to wait.
 AT_ONCE_SECONDS: Final = 0.0001
 
+#: Seconds until a lease asks again that found an older entry reserved by another one, which is
+#: about to start it.
+IN_TURN_SECONDS: Final = 0.0005
+
 #: Seconds after which the number of executors that ask for a queue is read anew.
 ASKING_SECONDS: Final = 0.02
 
@@ -37,6 +41,7 @@ class RedisLeaseStore:
         self._taker = Link(endpoint, settings)
         self._ref = ExecutorRef("", "")
         self._lease = self._leases = self._calls = self._replies = self._demand = ""
+        self._order = ""
         #: Entries taken and not finished.
         self._held: set[int] = set()
         self._opened = 0
@@ -45,6 +50,10 @@ class RedisLeaseStore:
         #: Whether the last look found nothing at once, and what the next one was sent as by then.
         self._was_empty = False
         self._sent_ahead: tuple[Command, ...] = ()
+        #: Whether others may count on it to ask before it waits on the stream: see `_look_in_turn`.
+        self._asks_first = True
+        #: Whether an older entry than those it may take was reserved when it asked last.
+        self._must_wait = False
 
     def demands(self, queue: str, most: int) -> tuple[float, list[Asking]]:
         try:
@@ -145,7 +154,9 @@ class RedisLeaseStore:
         self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
         self._replies, self._demand = keys.replies(ref.session), keys.demand(queue)
         self._opened, self._look_back_until = self._taker.opened, 0.0
+        self._order = keys.order(ref, queue)
         self._was_empty, self._sent_ahead = False, ()
+        self._asks_first, self._must_wait = True, False
 
     def widen(self, threads: int, limit: int) -> int:
         widen = script("widen").call([self._leases], self._lease, threads, limit)
@@ -191,9 +202,13 @@ class RedisLeaseStore:
         if self._opened != self._taker.opened:
             if self._taker.opened > 1:
                 self._look_back_until = time.monotonic() + LOOK_BACK_SECONDS
-            self._opened = self._taker.opened
+            self._opened, self._asks_first = self._taker.opened, True
         if time.monotonic() < self._look_back_until and (lost := self._take_again()):
             return lost
+        if self._asks_first and ((found := self._look_in_turn(count, timeout)) is None or found):
+            return found
+        if self._asks_first:
+            return []
         look, self._sent_ahead = self._sent_ahead or self._look(count, timeout), ()
         began = time.monotonic()
         entries, alive, *asking = self._taker.run(*look, blocks=timeout)
@@ -202,6 +217,34 @@ class RedisLeaseStore:
         if not alive or isinstance(alive, ServerError) or isinstance(entries, ServerError):
             return None  # The keys went with their executor.
         return self._receive(entries)
+
+    def _look_in_turn(self, count: int, timeout: float) -> list[Held] | None:
+        """Take what is there, in its order: not before an older entry that a lease has reserved.
+
+        Once this found entries the server counts on the lease to look so, until it finds none.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            left = until - time.monotonic()
+            if self._must_wait and left > 0:
+                time.sleep(min(IN_TURN_SECONDS, left))
+            found = self.exchange(None, (), count)
+            if found is None or found or not self._must_wait or left <= 0:
+                return found
+
+    def reserve(self, most_threads: int) -> list[Held] | None:
+        if self._opened != self._taker.opened > 1:
+            return []  # Only `take` looks back at what was lost with a connection.
+        command = script("reserve").call(
+            [self._leases, self._calls, self._order], self._lease, most_threads
+        )
+        answer, *asking = self._taker.run(command, *self._ask_who_asks())
+        self._hear(asking)
+        if isinstance(answer, KeyDamaged) or answer == 0:
+            return None
+        if isinstance(answer, ServerError):
+            raise answer
+        return self._receive(answer)
 
     def _look(self, count: int, timeout: float) -> tuple[Command, ...]:
         """Wait for entries; and see whether the lease still counts, and who else asks."""
@@ -241,43 +284,58 @@ class RedisLeaseStore:
             )
         return taken
 
-    def reply(self, frame: Frame | None, finished: Sequence[int]) -> bool:
+    def reply(
+        self, frame: Frame | None, finished: Sequence[int], reserved: int | None = None
+    ) -> bool:
         # Not heard either where the replies are none any more: the caller then asks for all anew.
-        heard = bool(self._call_unless_damaged(*self._reply(frame, finished, 0)))
-        self._held.difference_update(finished)
+        heard = bool(self._call_unless_damaged(*self._reply(frame, finished, 0, reserved)))
+        self._let_go(finished, reserved)
         return heard
 
+    def _let_go(self, finished: Sequence[int], reserved: int | None) -> None:
+        self._held.difference_update(finished)
+        self._held.discard(reserved or 0)
+
     def exchange(
-        self, frame: Frame | None, finished: Sequence[int], count: int, timeout: float = 0.0
+        self,
+        frame: Frame | None,
+        finished: Sequence[int],
+        count: int,
+        timeout: float = 0.0,
+        reserved: int | None = None,
     ) -> list[Held] | None:
         if self._opened != self._taker.opened > 1:
             # Only `take` looks back at what was lost with a connection.
-            return [] if self.reply(frame, finished) else None
-        if timeout and self._was_empty:
+            return [] if self.reply(frame, finished, reserved) else None
+        if timeout and self._was_empty and not self._asks_first:
             # Most likely nothing is there: then this is one trip, and the script has less to do.
             look = self._look(count, timeout)
-            (answer,) = self._taker.run(self._reply(frame, finished, 0), then=look)
+            (answer,) = self._taker.run(self._reply(frame, finished, 0, reserved), then=look)
             asking = []
         else:
             look = ()
             answer, *asking = self._taker.run(
-                self._reply(frame, finished, count), *self._ask_who_asks()
+                self._reply(frame, finished, count, reserved), *self._ask_who_asks()
             )
         if isinstance(answer, KeyDamaged):
             return None
         if isinstance(answer, ServerError):
             raise answer
         self._hear(asking)
-        self._held.difference_update(finished)
+        self._let_go(finished, reserved)
         if not answer:
             return None
         self._was_empty, self._sent_ahead = self._was_empty or answer == 1, look
+        self._asks_first, self._must_wait = not look and answer != 1, answer == 2
         return self._receive(answer)
 
-    def _reply(self, frame: Frame | None, finished: Sequence[int], count: int) -> Command:
+    def _reply(
+        self, frame: Frame | None, finished: Sequence[int], count: int, reserved: int | None
+    ) -> Command:
+        end = "" if reserved is None else f"{reserved}-0" if reserved else "0"
         return script("reply").call(
-            [self._leases, self._calls, self._replies],
-            *(self._lease, frame or b"", count, *[f"{entry}-0" for entry in finished]),
+            [self._leases, self._calls, self._replies, self._order],
+            *(self._lease, frame or b"", count, end, *[f"{entry}-0" for entry in finished]),
         )
 
     def _ask_who_asks(self) -> tuple[Command, ...]:
@@ -301,7 +359,7 @@ class RedisLeaseStore:
 
     def leave(self, *, force: bool) -> bool:
         command = script("leave").call(
-            [self._leases, self._calls], self._lease, "1" if force else "0"
+            [self._leases, self._calls, self._order], self._lease, "1" if force else "0"
         )
         try:
             if not self._link.call(*command):

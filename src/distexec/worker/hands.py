@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from distexec.wire.records import CallFlag, Envelope
 from distexec.worker.limit import TimeLimit
@@ -52,6 +53,9 @@ class Running:
     announced: bool = False
     #: Of its time, if it has one, from when on its caller knows that it runs.
     limit: TimeLimit | None = None
+    #: When it ends, as far as that can be foreseen, and when to reserve a call for its thread.
+    ends_at: float = inf
+    reserve_at: float = inf
 
     def watch(self, now: float) -> tuple[float, float]:
         """Seconds since it started, and how many of these its thread computed.
@@ -74,6 +78,10 @@ class Hands:
         #: By the thread that runs each.
         self.running: dict[int, Running] = {}
         self._patience = RETURN_AFTER_SECONDS
+        #: The entry in `taken` that was taken before there was a free thread, if one was; when it
+        #: is given back.
+        self.reserved = 0
+        self.reserved_until = inf
 
     def take(self, entry: int, calls: Iterable[Envelope], now: float) -> None:
         """Hold the *calls* of a stream entry, in their order."""
@@ -82,6 +90,15 @@ class Hands:
             is_short = flags == CallFlag.SHORT and not call.timeout
             runs_alone, waits = bool(flags & RUNS_ALONE), bool(flags & CallFlag.WAITS)
             self.taken.append(Taken(entry, call, now, runs_alone, is_short, waits))
+
+    def reserve(self, entry: int, until: float) -> None:
+        """Note that what is taken is one reserved entry."""
+        self.reserved, self.reserved_until = entry, until
+
+    def end_reservation(self) -> int:
+        """Note that what is taken is reserved no more; return the entry, or 0."""
+        entry, self.reserved, self.reserved_until = self.reserved, 0, inf
+        return entry
 
     def start(self, is_main: bool) -> Running | None:
         """Claim the next call for this thread, if it may run on it and beside the others.
@@ -131,7 +148,7 @@ class Hands:
 
     def let_go_late(self, now: float) -> list[Taken]:
         """Give up the calls that have waited too long, and will not start soon."""
-        if not self.taken or not self._are_held_up(now):
+        if not self.taken or self.reserved or not self._are_held_up(now):
             return []
         late = [taken for taken in self.taken if self._is_late(taken, now)]
         if late:

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 
-#: Seconds between two looks, at least: however often calls start, looking costs little.
-KEEPER_SECONDS = 0.0025
+#: Seconds between two looks, at least: however often it is woken, looking costs little.
+KEEPER_SECONDS = 0.0002
 
 #: Seconds until the next look while one call follows the other, and each look falls between two:
 #: after it, the thread must be woken by the next call. A look on a processor that others have used

@@ -105,6 +105,51 @@ class Leader:
                     # One to lead next, and one for each call but the first, which is for this one.
                     standing.idle.wake(max(1, len(standing.hands.taken)))
 
+    def reserve(self, until: float, most_threads: int) -> bool:
+        """Take the call that is next for a thread whose call ends soon; all are busy.
+
+        Called by the keeper, while no thread leads.
+
+        Args:
+            until: When it is to be given back.
+            most_threads: As in `LeaseStore.reserve`.
+
+        Returns:
+            Whether it was granted.
+        """
+        standing = self._standing
+        hands, outbox = standing.hands, standing.outbox
+        with standing.lock:
+            is_free = len(hands.running) < len(self._runners)
+            if self.is_leading or standing.has_ended or hands.taken or outbox or is_free:
+                return False  # Somebody looks anyway, or is about to.
+            self.is_leading = True
+        entries: list[tuple[int, Sequence[Envelope]]] = []
+        try:
+            # Whoever else asks for the slot may have it at the end of the call.
+            if self._store.asking > 1 or self._should_yield(False):
+                return False
+            held = self._store.reserve(most_threads)
+            standing.contact.heard()
+            if held is None:
+                standing.lose()
+            else:
+                entries = [(each.entry, self._reader.read(each)) for each in held]
+        except PASSING as error:
+            standing.miss(error)
+        finally:
+            with standing.lock:
+                self.is_leading = False
+                standing.take(entries)
+                if hands.taken and len(hands.running) >= len(self._runners):
+                    hands.reserve(hands.taken[0].entry, until)
+                elif entries:
+                    outbox.start_reserved()
+                standing.idle.wake(1)
+        if outbox:
+            standing.send(wait=False)
+        return bool(entries)
+
     def _look_seconds(self, idle_seconds: float) -> float:
         """How long to wait for an entry."""
         if idle_seconds >= LOOK_SECONDS:

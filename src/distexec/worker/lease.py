@@ -47,8 +47,9 @@ from distexec.worker.limit import TimeLimit, Watchdog
 from distexec.worker.outbox import DELAY_SECONDS, Outbox
 from distexec.worker.overseer import Overseer
 from distexec.worker.reader import Reader
+from distexec.worker.reserving import Reserving
 from distexec.worker.run import Execution, Functions, run_call, run_within
-from distexec.worker.runners import Runners
+from distexec.worker.runners import Runners, is_expected_to_wait
 from distexec.worker.standing import Standing
 from distexec.worker.usage import CpuMeter
 
@@ -127,8 +128,9 @@ class Lease:
             others_wait=others_wait,
             should_yield=should_yield,
         )
+        reserving = Reserving(spec, self._standing, self._runners, self._leader)
         self._overseer = Overseer(
-            *(store, ref, spec, self._standing, self._runners, settings),
+            *(store, ref, spec, self._standing, self._runners, reserving, settings),
             is_watched=watchdog is not None,
             end_process=end_process,
             on_stuck=on_stuck,
@@ -337,6 +339,9 @@ class Lease:
         with self._lock:
             hands.finish()
             standing.calls_run += 1
+            goes_on = bool(hands.end_reservation())
+            if goes_on:
+                self._outbox.start_reserved()
             if running.limit is not None and running.limit.abandoned:
                 return
             if reply.kind in GIVES_BACK:
@@ -354,6 +359,9 @@ class Lease:
                 standing.end()
             if hands.taken and (running.taken.runs_alone or hands.taken[0].runs_alone):
                 self._idle.wake(len(hands.taken))
+            if goes_on and hands.taken and is_expected_to_wait(hands.taken[0], standing.run_times):
+                self._keeper.wake()  # It sends while that call waits.
+                return
             if must_send and self._lead_next():
                 return
         if must_send:

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from distexec.store.port import Frame, Held, LeaseStore
+from distexec.store.port import STARTS, Frame, Held, LeaseStore
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
 from distexec.wire.compression import Codec
@@ -18,8 +19,16 @@ DELAY_SECONDS = 0.001
 #: Bytes of replies that leave at once.
 MOST_BYTES = 128 * 1024
 
-#: A sealed frame of replies, if there are some, and the entries that are finished.
-Parcel = tuple[Frame | None, Sequence[int]]
+
+class Parcel(NamedTuple):
+    """What leaves together."""
+
+    #: Sealed replies, if there are some.
+    frame: Frame | None
+    #: The entries that are finished.
+    finished: Sequence[int]
+    #: What becomes of the lease's reservation, as in `LeaseStore.reply`.
+    reserved: int | None
 
 
 class Outbox:
@@ -40,13 +49,17 @@ class Outbox:
         #: Calls of a taken entry that have not been answered yet.
         self._open: dict[int, int] = {}
         self._finished: list[int] = []
+        self._reserved: int | None = None
         #: What was sent and not answered. It is sent again as it is, so that its reader can tell.
         self._unanswered: Parcel | None = None
         #: Whether nobody hears the lease any more.
         self.is_void = False
 
     def __bool__(self) -> bool:
-        return bool(self._replies or self._finished or self._unanswered is not None)
+        return self._has_news() or self._unanswered is not None
+
+    def _has_news(self) -> bool:
+        return bool(self._replies or self._finished) or self._reserved is not None
 
     def expect(self, entry: int, calls: int) -> None:
         """Note that *entry* is finished when so many *calls* were answered."""
@@ -70,6 +83,17 @@ class Outbox:
                 del self._open[entry]
                 self._finished.append(entry)
 
+    def start_reserved(self) -> None:
+        """Tell that the reserved entry starts: others may take younger ones."""
+        with self._lock:
+            self._reserved = STARTS
+
+    def give_back(self, entry: int) -> None:
+        """Give the reserved entry back: it is the next that any lease takes."""
+        with self._lock:
+            self._open.pop(entry, None)
+            self._reserved = entry
+
     def _add(self, reply: Reply, now: float) -> None:
         if not self._replies:
             self._since = now
@@ -78,8 +102,10 @@ class Outbox:
 
     def is_due(self, now: float) -> bool:
         """Whether what waits here must leave now."""
-        return self._unanswered is not None or (
-            bool(self._replies) and (self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS)
+        if self._unanswered is not None or self._reserved is not None:
+            return True
+        return bool(self._replies) and (
+            self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS
         )
 
     def send(self, *, wait: bool = True) -> bool:
@@ -125,7 +151,8 @@ class Outbox:
             parcel = self._gather()
             if parcel is None:
                 return []
-            taken = self._store.exchange(*parcel, count, timeout)
+            frame, finished, reserved = parcel
+            taken = self._store.exchange(frame, finished, count, timeout, reserved)
             self.is_void = taken is None
             self._unanswered = None
             return taken
@@ -140,9 +167,11 @@ class Outbox:
         with self._lock:
             replies, self._replies = self._replies, []
             finished, self._finished = self._finished, []
+            reserved, self._reserved = self._reserved, None
             self._bytes = 0
         if not replies:
-            return (None, finished) if finished else None
+            is_needed = finished or reserved is not None
+            return Parcel(None, finished, reserved) if is_needed else None
         flush_output()
         frame = self._seal.seal(Direction.REPLY, self._place, encode_replies(replies), self._codec)
-        return frame, finished
+        return Parcel(frame, finished, reserved)

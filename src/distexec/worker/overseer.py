@@ -20,6 +20,7 @@ from distexec.worker.contact import PASSING
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Running
 from distexec.worker.limit import TimeLimit, raise_in
 from distexec.worker.outbox import DELAY_SECONDS
+from distexec.worker.reserving import Reserving
 from distexec.worker.run import out_of_time
 from distexec.worker.runners import Runners
 from distexec.worker.standing import ANNOUNCE_SECONDS, Standing
@@ -32,6 +33,9 @@ ROOM_SECONDS = 0.02
 #: The same while calls run that others of their functions say compute: each look takes the
 #: interpreter's lock from them, fifty a second are a hundredth of their time.
 COMPUTING_ROOM_SECONDS = 0.1
+
+#: Seconds until the next look where calls or replies wait.
+SOON_SECONDS = 0.0025
 
 #: Seconds until the next look where nothing is expected.
 QUIET_SECONDS = 0.5
@@ -54,6 +58,7 @@ class Overseer:
         spec: ExecutorSpec,
         standing: Standing,
         runners: Runners,
+        reserving: Reserving,
         settings: Settings,
         *,
         is_watched: bool,
@@ -62,6 +67,7 @@ class Overseer:
     ) -> None:
         self._store, self._ref, self._spec = store, ref, spec
         self._standing, self._runners = standing, runners
+        self._reserving = reserving
         self._beat_seconds = settings.beat_seconds
         self._is_watched = is_watched
         self._end_process, self._on_stuck = end_process, on_stuck
@@ -71,11 +77,14 @@ class Overseer:
     def patience(self, running: Running) -> float:
         """Seconds after its start until something may be due for a call; the lock is held."""
         standing = self._standing
+        self._reserving.plan(running)
         if standing.outbox:
             return DELAY_SECONDS
         if standing.hands.taken:
             return RETURN_AFTER_SECONDS
-        return min(ANNOUNCE_SECONDS, self._room_due_in([running], running.started_at))
+        started_at = running.started_at
+        reserve_in = self._reserving.due_at() - started_at
+        return min(ANNOUNCE_SECONDS, self._room_due_in([running], started_at), reserve_in)
 
     def look(self) -> float | None:
         """Do what is due.
@@ -93,8 +102,9 @@ class Overseer:
             started = _to_announce(unannounced, now)
             running = hands.running.values()
             room = 0
-            if not standing.has_ended:
+            if not standing.has_ended and not hands.reserved:
                 room = self._runners.room_for(running, standing.run_times, now)
+            self._reserving.give_back_late(now)
             waiting, busy = len(hands.taken), len(running)
         if busy and standing.is_void:
             self._stop_running()
@@ -103,6 +113,7 @@ class Overseer:
             standing.announce(started)
         elif standing.outbox.is_due(now):
             standing.send()
+            standing.learn()
         elif busy and now - standing.contact.heard_at > self._beat_seconds:
             standing.ask_whether_void()
         if not (room and self._add_runners(room, waiting, busy)):
@@ -110,6 +121,7 @@ class Overseer:
                 # Nobody else could start it where calls run one at a time, and order would be lost.
                 if self._spec.limit > 1:
                     standing.give_back(hands.let_go_late(now))
+        self._reserving.reserve(now)
         with standing.lock:
             due = self._pause(now)
         return None if due is None else min(due, due_in)
@@ -118,11 +130,11 @@ class Overseer:
         """Seconds until something may be due for what is held by then."""
         standing = self._standing
         hands, running = standing.hands, standing.hands.running.values()
-        if standing.outbox or hands.taken:
-            return 0.0
+        if standing.outbox or (hands.taken and not hands.reserved):
+            return SOON_SECONDS
         if not running:
             return None
-        pause = QUIET_SECONDS
+        pause = min(QUIET_SECONDS, self._reserving.due_at() - now)
         if unannounced := hands.unannounced():
             oldest = min(each.started_at for each in unannounced)
             pause = min(pause, oldest + ANNOUNCE_SECONDS - now)

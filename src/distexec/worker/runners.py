@@ -10,7 +10,7 @@ from distexec.scheduling.run_times import RunTimes
 from distexec.scheduling.sharing import is_waiting, runners_to_add, usually_waits
 from distexec.store.port import LeaseStore
 from distexec.wire.records import ExecutorSpec, Sharing
-from distexec.worker.hands import Running
+from distexec.worker.hands import Running, Taken
 
 #: An extra runner without a call for so many seconds ends.
 LINGER_SECONDS = 0.25
@@ -79,7 +79,7 @@ class Runners:
         watched = [each.watch(now) for each in running]
         if any(each.taken.runs_alone for each in running):
             return 0
-        are_expected = all(_is_expected_to_wait(each, known) for each in running)
+        are_expected = all(is_expected_to_wait(each.taken, known) for each in running)
         if are_expected and (len(running) == 1 or any(were_seen)):
             watched = [each for each, was_seen in zip(watched, were_seen, strict=True) if was_seen]
         if not all(
@@ -181,7 +181,7 @@ class Runners:
             thread.join()
 
 
-def _is_expected_to_wait(running: Running, known: RunTimes) -> bool:
+def is_expected_to_wait(taken: Taken, known: RunTimes) -> bool:
     """Whether a call most likely waits, by what this lease saw or else by what its caller knows."""
-    run_time = known.get(running.taken.call.function_id)
-    return running.taken.waits if run_time is None else usually_waits(run_time)
+    run_time = known.get(taken.call.function_id)
+    return taken.waits if run_time is None else usually_waits(run_time)

@@ -65,6 +65,8 @@ class Standing:
         """Take nothing more; hand back what did not start."""
         with self.lock:
             self.has_ended = True
+            if self.hands.end_reservation():
+                self.outbox.start_reserved()  # Or is sent again by its caller, as all others.
             self.give_back(self.hands.let_go())
             self.idle.wake_all()
 
@@ -72,6 +74,7 @@ class Standing:
         """End without a word: somebody else answers for what is held."""
         with self.lock:
             self.has_ended = self.is_void = True
+            self.hands.end_reservation()
             self.hands.taken.clear()
             self.idle.wake_all()
         self.keeper.wake()
@@ -102,6 +105,11 @@ class Standing:
             payload = pack_entry(entry)
             reply = Reply(call.number, ReplyKind.RETURNED, call.attempt, 0.0, 0.0, payload)
             self.outbox.answer(entry, reply, time.monotonic())
+
+    def release(self) -> None:
+        """Give the reserved entry back to whichever lease is free first; the lock is held."""
+        self.hands.let_go()
+        self.outbox.give_back(self.hands.end_reservation())
 
     def learn(self) -> None:
         """Learn from the calls that ended. Their replies go first: it takes as long as a call."""

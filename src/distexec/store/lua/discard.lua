@@ -1,7 +1,8 @@
 -- Remove what a buried lease held, and its consumer.
--- KEYS  1 calls
+-- KEYS  1 calls  2 order
 -- ARGV  1 lease  2... ids of entries
 -- Returns nothing.
+redis.pcall('HDEL', KEYS[2], ARGV[1])
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return
 end

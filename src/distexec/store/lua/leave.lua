@@ -1,7 +1,8 @@
 -- End a lease from its own side.
--- KEYS  1 leases  2 calls
+-- KEYS  1 leases  2 calls  3 order
 -- ARGV  1 lease  2 '1' to leave even if entries wait
 -- Returns 1 if the lease is ended, 0 if entries wait that nobody has taken.
+redis.pcall('HDEL', KEYS[3], ARGV[1])
 if redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('HDEL', KEYS[1], ARGV[1])
   return 1
