@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from distexec.store.endpoint import Endpoint
-from distexec.store.port import LeaseRecord
+from distexec.store.port import STARTS, LeaseRecord
 
 from .worlds import MemoryWorld, RedisWorld, Ring, exchange, take
 
@@ -143,6 +143,29 @@ class Twins(RuleBasedStateMachine):
             self.held[name].difference_update(finished)
             self.held[name].update(taken)
             self.replies += 1
+
+    @rule(lease=leases, others=st.lists(leases, max_size=3), is_late=st.booleans())
+    def reserve(self, lease: object, others: list[object], is_late: bool) -> None:
+        if not self.alive(lease):
+            return
+        name, queue, (memory, redis) = lease
+        taken = redis.reserve(100)
+        if not taken:
+            return  # The real one refuses more often: some lease may wait on the stream itself.
+        assert memory.reserve(100) == taken
+        reserved = taken[0].entry
+        self.held[name].add(reserved)
+        for other in others:
+            if self.alive(other) and other[0] != name and other[1] == queue:
+                assert [exchange(slot, None, [], 1) for slot in other[2]] == [[], []]
+        end = reserved if is_late else STARTS
+        self.both(*(slot.reply(None, [], end) for slot in lease[2]))
+        for taker in [*others, lease] if is_late else []:
+            if self.alive(taker) and taker[1] == queue:
+                assert [exchange(slot, None, [], 9) for slot in taker[2]] == [[reserved]] * 2
+                self.held[name].discard(reserved)
+                self.held[taker[0]].add(reserved)
+                break
 
     @rule(lease=leases, threads=st.integers(1, 5), limit=st.integers(1, 6))
     def widen(self, lease: object, threads: int, limit: int) -> None:

@@ -57,8 +57,10 @@ elseif reserver and redis.call('HEXISTS', KEYS[1], reserver) == 1 then
 end
 
 local taken
-if free then
+if order[2] then
   redis.call('HDEL', KEYS[4], 'free')
+end
+if free then
   -- What an ended lease held is its caller's to send again.
   if redis.call('HEXISTS', KEYS[1], releaser) == 1 then
     local claimed = redis.pcall('XCLAIM', KEYS[2], 'leases', lease, 0, free)
