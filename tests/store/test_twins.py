@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from distexec.store.endpoint import Endpoint
-from distexec.store.port import STARTS, LeaseRecord
+from distexec.store.port import STARTS, LeaseRecord, LeaseStore
 
 from .worlds import MemoryWorld, RedisWorld, Ring, exchange, take
 
@@ -46,6 +46,8 @@ class Twins(RuleBasedStateMachine):
         self.twins[1].caller.letters.drop("abc")  # They are the server's, not the session's.
         self.names = itertools.count()
         self.held: dict[str, set[int]] = {}
+        self.last = dict.fromkeys("ab", 0)
+        self.slots: dict[str, tuple[str, list[LeaseStore]]] = {}
         self.closed = False
         self.replies = 0
 
@@ -59,6 +61,7 @@ class Twins(RuleBasedStateMachine):
     @rule(queue=QUEUES, numbers=st.lists(st.integers(1, 30), max_size=5).map(sorted))
     def put(self, queue: str, numbers: list[int]) -> None:
         self.both(*(ring.put(*numbers, queue=queue) for ring in self.twins))
+        self.last[queue] = max(self.last[queue], *numbers, 0)
 
     @precondition(lambda self: not self.closed)
     @rule(queue=QUEUES, numbers=st.lists(st.integers(1, 30), unique=True, max_size=6))
@@ -78,7 +81,7 @@ class Twins(RuleBasedStateMachine):
             )
         )
         if admitted:
-            self.held[name] = set()
+            self.held[name], self.slots[name] = set(), (queue, slots)
         return (name, queue, slots) if admitted else None
 
     @precondition(lambda self: not self.closed)
@@ -99,7 +102,7 @@ class Twins(RuleBasedStateMachine):
         self.both(*(slot.reply(None, sorted(self.held[lease[0]])) for slot in slots))
         self.both(*(slot.leave(force=True) for slot in slots))
         del self.held[lease[0]]
-        self.held[name] = set()
+        self.held[name], self.slots[name] = set(), (queue, slots)
         for slot, ring in zip(slots, self.twins, strict=True):
             slot.turn(ring.ref, queue, name)
         return name, queue, slots
@@ -136,7 +139,9 @@ class Twins(RuleBasedStateMachine):
         name, _, slots = lease
         held = sorted(self.held.get(name, ()))
         finished = data.draw(st.lists(st.sampled_from(held), unique=True)) if held else []
-        timeout = data.draw(st.sampled_from([0.0, 0.005]))
+        # The real one cannot wait for a stream that is not there: such a lease has ended.
+        waits = self.both(*(slot.backlog() for slot in slots))
+        timeout = data.draw(st.sampled_from([0.0, 0.005])) if waits else 0.0
         taken = self.both(*(exchange(slot, b"one", finished, count, timeout) for slot in slots))
         assert (taken is not None) == self.alive(lease)
         if taken is not None:
@@ -144,28 +149,34 @@ class Twins(RuleBasedStateMachine):
             self.held[name].update(taken)
             self.replies += 1
 
-    @rule(lease=leases, others=st.lists(leases, max_size=3), is_late=st.booleans())
-    def reserve(self, lease: object, others: list[object], is_late: bool) -> None:
+    @rule(lease=leases, is_late=st.booleans(), data=st.data())
+    def reserve(self, lease: object, is_late: bool, data: st.DataObject) -> None:
         if not self.alive(lease):
             return
         name, queue, (memory, redis) = lease
+        beside = {n: slots for n, (q, slots) in self.slots.items() if q == queue and n in self.held}
+        more = range(self.last[queue] + 1, self.last[queue] + len(beside) + 2)
+        self.put(queue, list(more))
+        for other, slots in beside.items():
+            # The real one refuses while some lease may wait on the stream itself.
+            self.held[other].update(self.both(*(exchange(slot, None, [], 1) for slot in slots)))
         taken = redis.reserve(100)
         if not taken:
-            return  # The real one refuses more often: some lease may wait on the stream itself.
+            return
         assert memory.reserve(100) == taken
         reserved = taken[0].entry
         self.held[name].add(reserved)
-        for other in others:
-            if self.alive(other) and other[0] != name and other[1] == queue:
-                assert [exchange(slot, None, [], 1) for slot in other[2]] == [[], []]
+        for other, slots in beside.items():
+            if other != name:
+                assert self.both(*(exchange(slot, None, [], 1) for slot in slots)) == []
         end = reserved if is_late else STARTS
-        self.both(*(slot.reply(None, [], end) for slot in lease[2]))
-        for taker in [*others, lease] if is_late else []:
-            if self.alive(taker) and taker[1] == queue:
-                assert [exchange(slot, None, [], 9) for slot in taker[2]] == [[reserved]] * 2
-                self.held[name].discard(reserved)
-                self.held[taker[0]].add(reserved)
-                break
+        self.both(*(slot.reply(None, [], end) for slot in (memory, redis)))
+        if is_late:
+            taker = data.draw(st.sampled_from(sorted(beside)))
+            found = self.both(*(exchange(slot, None, [], 9) for slot in beside[taker]))
+            assert found == [reserved]
+            self.held[name].discard(reserved)
+            self.held[taker].add(reserved)
 
     @rule(lease=leases, threads=st.integers(1, 5), limit=st.integers(1, 6))
     def widen(self, lease: object, threads: int, limit: int) -> None:

@@ -437,7 +437,8 @@ class MemoryLeaseStore:
             executor = self._leased()
             if executor is None:
                 return None
-            if executor.threads() > most_threads:
+            serving = [each for each in executor.leases.values() if each.queue == self._queue]
+            if sum(each.threads for each in serving) > most_threads:
                 return []
             return executor.stream(self._queue).reserve(self._lease, executor.leases)
 

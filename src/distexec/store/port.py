@@ -481,7 +481,7 @@ class LeaseStore(Protocol):
 
         Until this lease says in a `reply` what becomes of it, the others take nothing, so that
         entries start in their order. Nothing is taken if some lease has a reservation, if one may
-        wait on the stream at this moment, or if more than *most_threads* serve the executor.
+        wait on the stream at this moment, or if more than *most_threads* serve the stream.
 
         Called by the thread that calls `take`.
 

@@ -41,7 +41,7 @@ class RedisLeaseStore:
         self._taker = Link(endpoint, settings)
         self._ref = ExecutorRef("", "")
         self._lease = self._leases = self._calls = self._replies = self._demand = ""
-        self._order = ""
+        self._queue = self._order = ""
         #: Entries taken and not finished.
         self._held: set[int] = set()
         self._opened = 0
@@ -154,7 +154,7 @@ class RedisLeaseStore:
         self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
         self._replies, self._demand = keys.replies(ref.session), keys.demand(queue)
         self._opened, self._look_back_until = self._taker.opened, 0.0
-        self._order = keys.order(ref, queue)
+        self._queue, self._order = queue, keys.order(ref, queue)
         self._was_empty, self._sent_ahead = False, ()
         self._asks_first, self._must_wait = True, False
 
@@ -236,7 +236,8 @@ class RedisLeaseStore:
         if self._opened != self._taker.opened > 1:
             return []  # Only `take` looks back at what was lost with a connection.
         command = script("reserve").call(
-            [self._leases, self._calls, self._order], self._lease, most_threads
+            [self._leases, self._calls, self._order],
+            *(self._lease, most_threads, self._queue),
         )
         answer, *asking = self._taker.run(command, *self._ask_who_asks())
         self._hear(asking)

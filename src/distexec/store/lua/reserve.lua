@@ -1,14 +1,17 @@
 -- Take the next entry for a lease that will be free soon. Until it starts it, or gives it back, the
 -- others take nothing: entries start in their order.
 -- KEYS  1 leases  2 calls  3 order
--- ARGV  1 lease  2 most threads of the executor with which this is worth it
+-- ARGV  1 lease  2 most threads that serve the stream with which this is worth it  3 queue
 -- Returns 0 if the lease was ended, 1 if it must not; else what it took, as XREADGROUP says it.
 local lease = ARGV[1]
 local names, threads = {}, 0
 local leases = redis.call('HGETALL', KEYS[1])
 for index = 1, #leases, 2 do
-  names[#names + 1] = leases[index]
-  threads = threads + (tonumber(string.match(leases[index + 1], '^%d+')) or 0)
+  local count, queue = string.match(leases[index + 1], '^(%d+)|%d+|[^|]*|([^|]*)|')
+  if queue == ARGV[3] then
+    names[#names + 1] = leases[index]
+    threads = threads + tonumber(count)
+  end
 end
 if redis.call('HEXISTS', KEYS[1], lease) == 0 then
   return 0
