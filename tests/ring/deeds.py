@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -149,6 +150,24 @@ def noted_wait(ledger: str, gate: str, value: Any) -> Any:
 def add_one(number: int) -> int:
     """As short as a call can be."""
     return number + 1
+
+
+def rest_and_meet(seconds: float, place: str, group: int) -> int:
+    """Wait for some time, and then for the others of the group."""
+    time.sleep(seconds)
+    with socket.socket(socket.AF_UNIX) as way:
+        way.connect(place)
+        way.sendall(b"%d" % group)
+        assert way.recv(1), "the others did not come"
+    return group
+
+
+def rest_or_wait(seconds: float, gate: str | None = None) -> None:
+    """Wait for some time, or for a file."""
+    if gate is None:
+        time.sleep(seconds)
+    else:
+        calls.wait_for(gate)
 
 
 def odd_one_out(number: int, odd: int, deed: str) -> object:

@@ -21,7 +21,7 @@ STEADY_SECONDS = 0.001
 
 #: Seconds of a stream's time that one reservation takes: the others wait meanwhile. Four calls of
 #: 10 ms at a time fall into step, and wait for one another in three of a hundred cases.
-EACH_SECONDS = 0.0025
+EACH_SECONDS = 0.002
 
 #: Calls that tell whether a function's are alike.
 FEWEST_CALLS = 8
