@@ -253,6 +253,21 @@ def test_a_reservation_that_its_lease_does_not_know_of_comes_with_its_next_look(
     assert take(other, 1) == [4]
 
 
+@pytest.mark.sources
+def test_what_was_given_back_is_not_taken_for_lost(redis: RedisWorld) -> None:
+    """A lease whose connection broke looks at all that it holds, for the server."""
+    ring = Ring(redis)
+    one, other = busy(ring, "a", "b")
+    reserve(one)
+    one.reply(b"done", [1], 3)
+
+    cut(one)
+    assert reserve(one) == []  # On another connection.
+
+    assert take(one, 1) == [3]
+    assert take(other, 1) == [4]
+
+
 @pytest.mark.parametrize("damage", ["a string", "words"])
 def test_a_key_that_others_wrote_over_stops_nobody(redis: RedisWorld, damage: str) -> None:
     """Leases do without reservations until the caller has removed it."""

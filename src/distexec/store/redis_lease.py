@@ -44,6 +44,8 @@ class RedisLeaseStore:
         self._queue = self._order = ""
         #: Entries taken and not finished.
         self._held: set[int] = set()
+        #: The last entry that was given back. It is this lease's still until another one takes it.
+        self._given_back = 0
         self._opened = 0
         self._look_back_until = 0.0
         self.asking, self._asking_due = 0, 0.0
@@ -150,7 +152,7 @@ class RedisLeaseStore:
         return True
 
     def turn(self, ref: ExecutorRef, queue: str, lease: str) -> None:
-        self._ref, self._lease, self._held = ref, lease, set()
+        self._ref, self._lease, self._held, self._given_back = ref, lease, set(), 0
         self._leases, self._calls = keys.leases(ref), keys.calls(ref, queue)
         self._replies, self._demand = keys.replies(ref.session), keys.demand(queue)
         self._opened, self._look_back_until = self._taker.opened, 0.0
@@ -263,9 +265,10 @@ class RedisLeaseStore:
         (entries,) = self._taker.run(
             ("XREADGROUP", "GROUP", keys.GROUP, self._lease, "STREAMS", self._calls, "0")
         )
-        return self._receive(entries)
+        return self._receive(entries, were_lost=True)
 
-    def _receive(self, answer: object) -> list[Held]:
+    def _receive(self, answer: object, *, were_lost: bool = False) -> list[Held]:
+        """Hold what an answer brings; of what *were_lost*, not the entry that was given back."""
         if not isinstance(answer, list) or not answer:
             return []
         taken, foreign = [], []
@@ -275,6 +278,9 @@ class RedisLeaseStore:
             if rest != b"0":
                 foreign.append(identity)
                 continue
+            if entry == self._given_back and not were_lost:
+                self._held.discard(entry)
+                self._given_back = 0
             # An entry without fields was deleted while it was held.
             if entry not in self._held and fields:
                 self._held.add(entry)
@@ -295,7 +301,9 @@ class RedisLeaseStore:
 
     def _let_go(self, finished: Sequence[int], reserved: int | None) -> None:
         self._held.difference_update(finished)
-        self._held.discard(reserved or 0)
+        if reserved:
+            self._held.discard(self._given_back)  # By now it is another one's.
+            self._given_back = reserved
 
     def exchange(
         self,

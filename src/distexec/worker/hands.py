@@ -124,6 +124,8 @@ class Hands:
         """
         if len(self.running) > 1 or not self.taken or not self.taken[0].is_short:
             return False
+        if self.reserved:
+            return False
         running.taken, running.started_at = self.taken.popleft(), now
         running.seen_at, running.announced = None, False
         return True

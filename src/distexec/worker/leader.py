@@ -1,5 +1,6 @@
 """Reads a lease's call stream: what one of its threads does that has no call to run."""
 
+import enum
 import time
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,15 @@ LOOK_SECONDS = 0.25
 
 #: The same where others ask for the queue: a new call of its own is worth so long a wait, at most.
 CROWDED_LOOK_SECONDS = 0.02
+
+
+class Grant(enum.Enum):
+    """What became of a wish to reserve a call."""
+
+    GIVEN = "it is in the lease's hands"
+    REFUSED = "not now"
+    NOT_ASKED = "there is no need, or no right"
+    UNANSWERED = "it may be the lease's by now, and others wait for it"
 
 
 class Leader:
@@ -105,7 +115,7 @@ class Leader:
                     # One to lead next, and one for each call but the first, which is for this one.
                     standing.idle.wake(max(1, len(standing.hands.taken)))
 
-    def reserve(self, until: float, most_threads: int) -> bool:
+    def reserve(self, until: float, most_threads: int) -> Grant:
         """Take the call that is next for a thread whose call ends soon; all are busy.
 
         Called by the keeper, while no thread leads.
@@ -113,22 +123,19 @@ class Leader:
         Args:
             until: When it is to be given back.
             most_threads: As in `LeaseStore.reserve`.
-
-        Returns:
-            Whether it was granted.
         """
         standing = self._standing
         hands, outbox = standing.hands, standing.outbox
         with standing.lock:
             is_free = len(hands.running) < len(self._runners)
             if self.is_leading or standing.has_ended or hands.taken or outbox or is_free:
-                return False  # Somebody looks anyway, or is about to.
+                return Grant.NOT_ASKED  # Somebody looks anyway, or is about to.
             self.is_leading = True
         entries: list[tuple[int, Sequence[Envelope]]] = []
         try:
             # Whoever else asks for the slot may have it at the end of the call.
             if self._store.asking > 1 or self._should_yield(False):
-                return False
+                return Grant.NOT_ASKED
             held = self._store.reserve(most_threads)
             standing.contact.heard()
             if held is None:
@@ -137,6 +144,7 @@ class Leader:
                 entries = [(each.entry, self._reader.read(each)) for each in held]
         except PASSING as error:
             standing.miss(error)
+            return Grant.UNANSWERED
         finally:
             with standing.lock:
                 self.is_leading = False
@@ -148,7 +156,7 @@ class Leader:
                 standing.idle.wake(1)
         if outbox:
             standing.send(wait=False)
-        return bool(entries)
+        return Grant.GIVEN if entries else Grant.REFUSED
 
     def _look_seconds(self, idle_seconds: float) -> float:
         """How long to wait for an entry."""

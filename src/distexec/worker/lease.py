@@ -304,6 +304,8 @@ class Lease:
             return None
         running = hands.start(is_main)
         if running is not None:
+            if hands.end_reservation():
+                self._outbox.start_reserved()
             if running.taken.runs_alone:
                 self._standing.give_back(hands.let_go())
             if is_main and not self._leader.is_leading and len(self._runners) > 1:

@@ -14,9 +14,12 @@ from distexec.scheduling.ahead import (
 )
 from distexec.wire.records import ExecutorSpec
 from distexec.worker.hands import Running
-from distexec.worker.leader import Leader
+from distexec.worker.leader import Grant, Leader
 from distexec.worker.runners import Runners
 from distexec.worker.standing import Standing
+
+#: Seconds until the server is asked again that did not answer.
+UNSURE_SECONDS = 0.02
 
 
 class Reserving:
@@ -33,6 +36,8 @@ class Reserving:
         self._spec, self._standing = spec, standing
         self._runners, self._leader = runners, leader
         self._tries = Tries()
+        #: Whether an entry may be reserved that this lease knows nothing of.
+        self._is_unsure = False
 
     def plan(self, running: Running) -> None:
         """Note when to reserve a call for the thread of one that starts; the lock is held."""
@@ -66,10 +71,14 @@ class Reserving:
                 return
             running.reserve_at = inf
         seconds = running.ends_at - running.started_at
-        is_granted = self._leader.reserve(running.ends_at + LATE_SECONDS, most_threads(seconds))
-        self._tries.note(granted=is_granted)
+        grant = self._leader.reserve(running.ends_at + LATE_SECONDS, most_threads(seconds))
+        if grant is not Grant.NOT_ASKED:
+            self._tries.note(granted=grant is Grant.GIVEN)
+            self._is_unsure = grant is Grant.UNANSWERED
         again = time.monotonic() + AGAIN_SECONDS
-        if not is_granted and again < running.ends_at - LEAST_SECONDS:
+        if self._is_unsure:
+            running.reserve_at = again + UNSURE_SECONDS  # Asked again, the server tells.
+        elif grant is not Grant.GIVEN and again < running.ends_at - LEAST_SECONDS:
             running.reserve_at = again
 
     def _first(self, now: float) -> Running | None:
