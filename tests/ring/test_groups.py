@@ -9,6 +9,7 @@ import pytest
 
 import distexec
 from distexec.executor.mapping import DRAW_SECONDS
+from distexec.scheduling.batching import GroupSize
 from distexec.wire.records import CallFlag
 from ring import deeds
 from ring.learning import freeze
@@ -51,6 +52,16 @@ def test_short_inputs_travel_together_and_come_in_order(pool: distexec.Distribut
     assert max(sizes) > 20 and len(sizes) < MANY / 4
     assert list(pool.map(deeds.add_one, iter(range(MANY)))) == list(range(1, MANY + 1))
     assert pool.statistics().done == 2 * MANY + 1
+
+
+def test_inputs_go_alone_again_after_a_group(
+    pool: distexec.DistributedExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was known of the function when the first inputs left may look like a guess later."""
+    sizes = itertools.chain([GroupSize(16)], itertools.repeat(GroupSize(1, is_guess=True)))
+    monkeypatch.setattr(pool, "_group_size", lambda fn, remaining: next(sizes))
+
+    assert list(pool.map(deeds.add_one, range(MANY))) == list(range(1, MANY + 1))
 
 
 @pytest.mark.parametrize("buffersize", [3, 100, 5000])

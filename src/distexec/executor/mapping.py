@@ -167,7 +167,7 @@ class Feed:
         self._size = max(1, min(inputs, self._buffersize // LEAST_AHEAD, in_time))
 
     def _wait(self, outcomes: "deque[Future[Any] | Group]") -> bool:
-        """Wait for a first result, and for that of a first group; false if patience is over."""
+        """Wait for a first result, or for that of the last group; false if patience is over."""
         patience = SUBMIT_SECONDS * (self._length or self._drawn)
         patience = min(patience, LONGEST_WAIT_SECONDS) - self._waited
         if patience <= 0:
@@ -176,7 +176,8 @@ class Feed:
         if isinstance(outcomes[-1], Group):
             outcomes[-1].wait(patience)
         else:
-            wait(cast("Iterable[Future[Any]]", outcomes), patience, FIRST_COMPLETED)
+            alone = [each for each in outcomes if not isinstance(each, Group)]
+            wait(alone, patience, FIRST_COMPLETED)
         self._waited += time.monotonic() - started
         return True
 
