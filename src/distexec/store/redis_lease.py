@@ -207,10 +207,10 @@ class RedisLeaseStore:
             self._opened, self._asks_first = self._taker.opened, True
         if time.monotonic() < self._look_back_until and (lost := self._take_again()):
             return lost
-        if self._asks_first and ((found := self._look_in_turn(count, timeout)) is None or found):
-            return found
         if self._asks_first:
-            return []
+            found = self._look_in_turn(count, timeout)
+            if found is None or found or self._asks_first:
+                return found
         look, self._sent_ahead = self._sent_ahead or self._look(count, timeout), ()
         began = time.monotonic()
         entries, alive, *asking = self._taker.run(*look, blocks=timeout)
@@ -223,7 +223,7 @@ class RedisLeaseStore:
     def _look_in_turn(self, count: int, timeout: float) -> list[Held] | None:
         """Take what is there, in its order: not before an older entry that a lease has reserved.
 
-        Once this found entries the server counts on the lease to look so, until it finds none.
+        Once this found entries the server counts on the lease to look so, until this finds none.
         """
         until = time.monotonic() + timeout
         while True:
