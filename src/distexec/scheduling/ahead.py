@@ -4,8 +4,8 @@ from distexec.scheduling.run_times import RunTime
 from distexec.scheduling.sharing import usually_waits
 
 #: Seconds before the expected end of a call at which its lease reserves the next one. A trip takes
-#: 0.4 to 0.8 ms; and meanwhile no other lease may reserve one. Of four workers' time, calls of 10 ms
-#: used 90 to 92 % with 2.5 ms, 94 with 2, 95 with 1.6 and with 1.3 (``benchmarks/ten_ms.py``).
+#: 0.4 to 0.8 ms, and meanwhile no other lease may reserve one. Of four workers' time, calls of
+#: 10 ms used 90 to 92 % with 2.5 ms, 94 with 2, 95 with 1.6 and 1.3 (``benchmarks/ten_ms.py``).
 AHEAD_SECONDS = 0.0015
 
 #: Seconds until it is tried again where another lease was first, and before the expected end at
