@@ -112,7 +112,7 @@ def test_calls_that_wait_ask_for_room_once(
 
     commands, _ = meter.spent(rest_for_a_while)
 
-    assert commands / 60 < 18
+    assert commands / 60 < 20
 
 
 def test_calls_of_a_burst_share_their_commands(

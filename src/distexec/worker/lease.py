@@ -10,11 +10,12 @@
              One runner without a call leads: it reads the stream, and hands the calls out.
              So a call that arrives at an idle lease runs on the thread that received it.
     keeper   A thread that looks after the lease while calls run: it sends what finished, tells
-             what started, returns what cannot start, and makes room when all calls wait.
+             what started, returns what cannot start, and makes room when all calls wait. Where
+             the end of a call can be foreseen it takes the next one before.
 
 Here is the runner's way. What all threads share is told in `distexec.worker.standing`, what the
 leading one does in ``leader``, what the keeper does in ``overseer``, and their parts in ``hands``
-(what is taken and running), ``outbox``, ``reader``, ``runners``, ``keeper`` and ``contact``.
+(what is taken and running), ``outbox``, ``reader``, ``reserving``, ``runners``, ``keeper`` and ``contact``.
 
 While the server is away the lease runs what it holds and keeps the replies, as long as they may
 still count. A lease that was ended from outside is *void*: its calls were given to others, so what

@@ -4,16 +4,17 @@
 -- ARGV  1 lease  2 most threads that serve the stream with which this is worth it  3 queue
 -- Returns 0 if the lease was ended, 1 if it must not; else what it took, as XREADGROUP says it.
 local lease = ARGV[1]
-local names, threads = {}, 0
+local names, threads, counts = {}, 0, false
 local leases = redis.call('HGETALL', KEYS[1])
 for index = 1, #leases, 2 do
+  counts = counts or leases[index] == lease
   local count, queue = string.match(leases[index + 1], '^(%d+)|%d+|[^|]*|([^|]*)|')
   if queue == ARGV[3] then
     names[#names + 1] = leases[index]
     threads = threads + tonumber(count)
   end
 end
-if redis.call('HEXISTS', KEYS[1], lease) == 0 then
+if not counts then
   return 0
 end
 if threads > tonumber(ARGV[2]) then
