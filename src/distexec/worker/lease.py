@@ -15,7 +15,8 @@
 
 Here is the runner's way. What all threads share is told in `distexec.worker.standing`, what the
 leading one does in ``leader``, what the keeper does in ``overseer``, and their parts in ``hands``
-(what is taken and running), ``outbox``, ``reader``, ``reserving``, ``runners``, ``keeper`` and ``contact``.
+(what is taken and running), ``outbox``, ``reader``, ``reserving``, ``runners``, ``keeper`` and
+``contact``.
 
 While the server is away the lease runs what it holds and keeps the replies, as long as they may
 still count. A lease that was ended from outside is *void*: its calls were given to others, so what
