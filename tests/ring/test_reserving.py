@@ -1,6 +1,7 @@
 """A lease takes its next call before the last one has ended, and calls start in order as ever."""
 
 import itertools
+import math
 import random
 import socket
 import threading
@@ -8,15 +9,21 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import distexec
 from conftest import eventually
+from distexec.scheduling.ahead import LATE_SECONDS
 from distexec.settings import Settings
 from distexec.store.link import Link
 from distexec.store.memory_streams import CallStream
 from distexec.store.port import STARTS
+from distexec.worker.hands import Running
+from distexec.worker.leader import Grant
+from distexec.worker.reserving import Reserving
 
 from . import deeds
 
@@ -154,6 +161,27 @@ def test_steady_calls_are_reserved(four_slots: distexec.LocalCluster) -> None:
 
         eventually(are_reserved, timeout=60)
         assert executor.statistics().returned == 0
+
+
+@pytest.mark.sources
+def test_a_call_that_is_overdue_is_not_asked_for_again() -> None:
+    """It was refused in its time, and goes on: the next to end beside it is the one to ask for."""
+    asked: list[float] = []
+
+    def reserve(until: float, most_threads: int) -> Grant:
+        asked.append(until)
+        return Grant.NOT_ASKED
+
+    overdue = cast(Running, SimpleNamespace(started_at=0.0, ends_at=1.0, reserve_at=math.inf))
+    due = cast(Running, SimpleNamespace(started_at=1.0, ends_at=2.0, reserve_at=1.9))
+    hands = SimpleNamespace(taken=[], running={1: overdue, 2: due}, reserved_until=math.inf)
+    standing = SimpleNamespace(lock=threading.RLock(), hands=hands)
+    reserving = Reserving(*cast(Any, (None, standing, "ab", SimpleNamespace(reserve=reserve))))
+
+    reserving.reserve(1.95)
+
+    assert asked == [due.ends_at + LATE_SECONDS]
+    assert reserving.due_at() == math.inf
 
 
 @pytest.mark.sources

@@ -48,8 +48,7 @@ def most_threads(seconds: float) -> int:
 
 
 class Tries:
-    """Whether to try to reserve: less often each time that it is refused in a row, not counting
-    the first."""
+    """Whether to try to reserve: after three refusals in a row, less often with each."""
 
     def __init__(self) -> None:
         self._refusals = self._rest = 0

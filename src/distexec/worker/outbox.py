@@ -56,10 +56,9 @@ class Outbox:
         self.is_void = False
 
     def __bool__(self) -> bool:
-        return self._has_news() or self._unanswered is not None
-
-    def _has_news(self) -> bool:
-        return bool(self._replies or self._finished) or self._reserved is not None
+        if self._unanswered is not None or self._reserved is not None:
+            return True
+        return bool(self._replies or self._finished)
 
     def expect(self, entry: int, calls: int) -> None:
         """Note that *entry* is finished when so many *calls* were answered."""

@@ -82,11 +82,11 @@ class Reserving:
             running.reserve_at = again
 
     def _first(self, now: float) -> Running | None:
-        """The call that ends first, if it is time to reserve one for its thread."""
+        """The call for whose thread one is to be reserved first, if it is time to."""
         if now < self.due_at() or self._standing.hands.taken:
             return None
-        return min(self._standing.hands.running.values(), key=_ends_at, default=None)
+        return min(self._standing.hands.running.values(), key=_reserve_at, default=None)
 
 
-def _ends_at(running: Running) -> float:
-    return running.ends_at
+def _reserve_at(running: Running) -> float:
+    return running.reserve_at

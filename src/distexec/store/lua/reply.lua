@@ -7,6 +7,7 @@
 --       5... ids of finished entries
 -- Returns 0 if the lease was not heard; else 1, or what it took, as XREADGROUP says it; or 2 if it
 -- must ask again soon, for another lease has reserved an older entry.
+
 -- Milliseconds that others wait for a reservation. Its lease lets them wait for a few, unless its
 -- process is kept from running, and then its call does not wait for theirs.
 local PATIENCE = 1000
