@@ -98,6 +98,16 @@ def test_between_two_calls_a_lease_makes_one_trip(flags: int) -> None:
     assert used["take"] + used["exchange"] <= CALLS + 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"), [(CallFlag.NONE, 1), (CallFlag.SHORT, 0), (CallFlag.WAITS, 0)]
+)
+def test_a_new_lease_tells_that_its_first_call_starts_if_nobody_knows_it(
+    flags: int, told: int
+) -> None:
+    """A trip before the first call, and none where its caller has said what such calls are like."""
+    assert serve(flags).replies.count(ReplyKind.STARTED) == told
+
+
 @pytest.mark.parametrize(("flags", "most"), [(CallFlag.NONE, 150), (CallFlag.SHORT, 90)])
 def test_a_lease_runs_little_python_for_a_call(flags: int, most: int) -> None:
     """Who waits for its slot waits for all of it. Short calls follow one another, and need less."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -73,6 +74,32 @@ def test_a_thousand_calls_are_a_few_celery_messages(two_slots: distexec.LocalClu
 
         messages = count(link, "commandstats", "cmdstat_lpush") - before
         assert 1 <= messages < 20
+
+
+def test_no_slot_is_woken_for_an_executor_that_would_not_admit_it(
+    two_slots: distexec.LocalCluster, gate: Gate, tmp_path: Path
+) -> None:
+    """One lease runs as many calls as may run: a slot that comes free later is left alone."""
+    first = Gate(tmp_path / "first")
+    with operator(two_slots) as link:
+        with distexec.DistributedExecutor(1, cluster=two_slots) as busy:
+            call = busy.submit(calls.wait_for, first.path)
+            eventually(call.running)
+            executor = distexec.DistributedExecutor(4, cluster=two_slots, threads=True)
+            futures = [executor.submit(calls.wait_for, gate.path) for _ in range(4)]
+            eventually(lambda: all(future.running() for future in futures))
+            first.open()
+        looked = count(link, "commandstats", "cmdstat_xinfo|consumers")
+        before = count(link, "commandstats", "cmdstat_lpush")
+
+        # It looks at its leases twice in each beat; what nobody answers it repeats twice a second.
+        looks = round(2 * 2.0 / Settings.from_environment().beat_seconds)
+        eventually(lambda: count(link, "commandstats", "cmdstat_xinfo|consumers") > looked + looks)
+
+        assert count(link, "commandstats", "cmdstat_lpush") - before <= 1
+        assert executor.statistics().leases == 1
+        gate.open()
+        executor.shutdown()
 
 
 def test_a_function_travels_once(two_slots: distexec.LocalCluster) -> None:

@@ -160,6 +160,15 @@ class Channel:
         return sum(count for name, count in self.leases_by_queue.items() if name != queue)
 
     @property
+    def is_full(self) -> bool:
+        """Whether its leases run as many calls as may run, when last seen: none more is admitted.
+
+        Not if one of them has gone since.
+        """
+        seen = sum(self.leases_by_queue.values())
+        return self.threads >= self.spec.limit and self.leases >= seen
+
+    @property
     def broken(self) -> BaseException | None:
         """Why no call can be submitted any more, if so."""
         return self._broken

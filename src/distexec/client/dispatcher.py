@@ -258,8 +258,8 @@ class Dispatcher:
         wake_ups, last = channel.wake_ups.get(queue), channel.asked.get(queue)
         if wake_ups is not None and last is not None and not again and len(channel.asked) == 1:
             # Nearly always: each call finds a lease that waits for it, or there may not be more.
-            leases = channel.leases
-            is_served = leases >= channel.spec.limit or channel.window.outstanding <= leases
+            leases, most = channel.leases, channel.spec.limit
+            is_served = leases >= most or channel.window.outstanding <= leases or channel.is_full
             if is_served and channel.window.priority() <= last.priority:
                 wake_ups.to_send(wanted=0, leases=leases, now=now)
                 return
@@ -268,7 +268,7 @@ class Dispatcher:
         oldest = channel.window.oldest_unstarted() if cpu_share is None else None
         # Leases of its other queues do not help this one.
         elsewhere = min(channel.leases_outside(queue), channel.leases)
-        wanted = elsewhere + slots_worth_having(
+        worth_having = elsewhere + slots_worth_having(
             outstanding=channel.window.outstanding_for(queue),
             limit=channel.spec.limit,
             sharing=channel.sharing,
@@ -279,8 +279,10 @@ class Dispatcher:
             leases=channel.leases - elsewhere,
             threads=channel.threads,
         )
+        wanted = channel.leases if channel.is_full else worth_having
         priority = channel.window.priority()
-        if again or last is None or last.wanted < wanted or last.priority < priority:
+        must_tell = again or last is None or last.wanted < wanted or last.priority < priority
+        if must_tell:
             demand = Demand(
                 wanted,
                 channel.spec.limit,
@@ -297,13 +299,14 @@ class Dispatcher:
             frame = self._session.seal.seal(Direction.CONTROL, place, pack_demand(demand))
             self._session.store.ask(queue, ref, frame)
             channel.asked[queue] = demand
-            cluster.grow(wanted)
         if wake_ups is None:
             repeat_seconds = self._session.settings.demand_repeat_seconds
             wake_ups = channel.wake_ups[queue] = WakeUps(repeat_seconds)
         count = wake_ups.to_send(wanted=wanted, leases=channel.leases, now=now)
         if count:
             cluster.wake(queue, count, again=wake_ups.is_repeated)
+        if must_tell:
+            cluster.grow(wanted)  # Last: it may ask the server how large its node is.
 
 
 def _caller() -> str:

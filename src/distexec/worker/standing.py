@@ -159,9 +159,18 @@ class Standing:
         self.keeper.wake()
 
     def must_announce(self, running: Running) -> bool:
-        """Whether the caller must know that this call starts before it does."""
-        known = self.run_times.get(running.taken.call.function_id)
-        return known is None or known.mean > ANNOUNCE_SECONDS or running.taken.runs_alone
+        """Whether the caller must know that this call starts before it does.
+
+        A lease that knows nothing of its function does without, too, where the caller has told
+        that such calls are short, or wait: the keeper is not deaf then.
+        """
+        taken = running.taken
+        known = self.run_times.get(taken.call.function_id)
+        if taken.runs_alone:
+            return True
+        if known is None:
+            return not (taken.is_short or taken.waits)
+        return known.mean > ANNOUNCE_SECONDS
 
     def announce(self, started: Sequence[Running]) -> None:
         """Tell the caller that these calls run."""
