@@ -5,11 +5,11 @@ import itertools
 import pytest
 
 from distexec.scheduling.ahead import LONGEST_REST, Tries, expected_seconds, most_threads
-from distexec.scheduling.run_times import RunTime
+from distexec.scheduling.run_times import RunTime, RunTimes
 
 
 def known(
-    mean: float = 0.01, deviation: float = 0.0002, cpu: float = 0.0001, count: int = 20
+    mean: float = 0.01, deviation: float = 0.0002, cpu: float = 0.0001, count: int = 100
 ) -> RunTime:
     return RunTime(mean, deviation, cpu, count)
 
@@ -20,11 +20,32 @@ def test_the_end_of_calls_that_are_alike_is_foreseen() -> None:
     assert expected_seconds(known(mean=2.0)) == pytest.approx(1.9998)
 
 
+def test_three_calls_tell_that_they_are_alike() -> None:
+    """Every lease that comes begins anew; the first deviation is a guess, and must not count."""
+    run_times = RunTimes()
+    found = []
+    for seconds in (0.0101, 0.0101, 0.0102, 0.0101):
+        run_times.add(b"function", seconds, 0.0001)
+        found.append(expected_seconds(run_times.get(b"function")))
+
+    assert found[:2] == [None, None]
+    assert found[2:] == pytest.approx([0.0101, 0.0101], rel=0.02)
+
+
+def test_three_calls_tell_that_they_are_not() -> None:
+    """Half as long again is no deviation that a reservation could bridge."""
+    run_times = RunTimes()
+    for seconds in (0.010, 0.015, 0.010):
+        run_times.add(b"function", seconds, 0.0001)
+
+    assert expected_seconds(run_times.get(b"function")) is None
+
+
 @pytest.mark.parametrize(
     "run_time",
     [
         None,
-        known(count=3),
+        known(count=2),
         known(deviation=0.002),
         known(cpu=0.009),
         known(mean=0.001, deviation=0.0),

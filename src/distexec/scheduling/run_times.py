@@ -91,6 +91,14 @@ class RunTime:
         return min(self.cpu_mean / self.mean, 1.0) if self.mean > 0 else 1.0
 
     @property
+    def deviation_seen(self) -> float:
+        """`deviation` without what is left of its first value: half the first call, a guess."""
+        guessed = (1 - WEIGHT) ** (self.count - 1)
+        if guessed == 1:
+            return self.deviation
+        return max(0.0, self.deviation - guessed * self.mean / 2) / (1 - guessed)
+
+    @property
     def careful(self) -> float:
         """A duration that few calls exceed."""
         return self.mean + 2 * self.deviation
