@@ -18,9 +18,9 @@ import distexec
 from conftest import eventually
 from distexec.scheduling.ahead import LATE_SECONDS
 from distexec.settings import Settings
+from distexec.store.lease_port import STARTS
 from distexec.store.link import Link
 from distexec.store.memory_streams import CallStream
-from distexec.store.port import STARTS
 from distexec.worker.hands import Running
 from distexec.worker.leader import Grant
 from distexec.worker.reserving import Reserving

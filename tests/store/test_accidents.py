@@ -6,6 +6,7 @@ import pytest
 
 from conftest import eventually
 from distexec.errors import ClusterRefused, ClusterUnavailable
+from distexec.store.lease_port import Parcel
 from distexec.store.port import SessionUnknown
 
 from .worlds import NODE, QUEUE, RedisWorld, Ring, cut, exchange, take
@@ -109,7 +110,7 @@ def test_reply_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
     ring.put(1, 2)
     take(lease)
 
-    assert lose_answer(lease, redis, lambda: lease.reply(b"done", [1]))
+    assert lose_answer(lease, redis, lambda: lease.reply(Parcel(b"done", [1])))
     assert set(ring.collect()) == {b"done"}
     assert ring.caller.bury(ring.ref, "a") == [(QUEUE, 2)]
 
@@ -141,7 +142,7 @@ def test_what_a_wait_that_began_with_a_reply_took_is_found(
     assert take(lease) == []
     if accident == "restart":
         redis.command("SCRIPT", "FLUSH")
-    assert lease.exchange(b"one", [1], 1, 20) == []
+    assert lease.exchange(Parcel(b"one", [1]), 1, 20) == []
     ring.put(2, 3)
 
     if accident == "cut":
@@ -194,10 +195,10 @@ def test_taking_again_never_takes_what_is_being_run(ring: Ring, redis: RedisWorl
 def test_each_frame_is_collected_once_over_two_connections(ring: Ring, redis: RedisWorld) -> None:
     """The collector remembers how far it has read, not the server."""
     lease = ring.lease("a")
-    lease.reply(b"one", [])
+    lease.reply(Parcel(b"one", []))
     first = ring.collect()
     cut(ring.caller)
-    lease.reply(b"two", [])
+    lease.reply(Parcel(b"two", []))
 
     assert (first, ring.collect()) == ([b"one"], [b"two"])
 
@@ -207,14 +208,14 @@ def test_replies_are_not_lost_with_a_look_that_was_sent_ahead(
 ) -> None:
     """The server was asked for more already: by the old connection, or a long time ago."""
     lease = ring.lease("a")
-    lease.reply(b"one", [])
+    lease.reply(Parcel(b"one", []))
     assert ring.collect() == [b"one"]
     cut(ring.caller)
-    lease.reply(b"two", [])
+    lease.reply(Parcel(b"two", []))
     assert ring.collect() == [b"two"]
     # That look, which found nothing within its time, is answered: what came later is found as well.
     eventually(lambda: redis.command("INFO", "clients").count(b"blocked_clients:0") == 1)
-    lease.reply(b"three", [])
+    lease.reply(Parcel(b"three", []))
 
     assert ring.collect() == [b"three"]
     assert ring.caller.collect(0.02) == []
@@ -239,7 +240,7 @@ def test_scripts_are_loaded_again(ring: Ring, redis: RedisWorld) -> None:
     uses: list[tuple[Callable[[], object], object]] = [
         (lambda: ring.caller.recall(ring.ref, QUEUE, [3]), [3]),
         (lambda: take(lease, 1), [1]),
-        (lambda: lease.reply(b"done", [1]), True),
+        (lambda: lease.reply(Parcel(b"done", [1])), True),
         (lambda: exchange(lease, None, [], 1), [2]),
         (lambda: lease.widen(2, 9), 2),
         (lambda: ring.lease("b") is not None, True),
@@ -295,13 +296,13 @@ def test_a_server_that_takes_no_writes_is_an_outage(
     take(lease)
     redis.command(*fault)
     try:
-        for use in (lambda: ring.put(2), lambda: lease.reply(b"done", [1])):
+        for use in (lambda: ring.put(2), lambda: lease.reply(Parcel(b"done", [1]))):
             with pytest.raises(ClusterUnavailable, match="cannot serve now"):
                 use()
     finally:
         redis.command(*mended)
 
-    assert lease.reply(b"done", [1])
+    assert lease.reply(Parcel(b"done", [1]))
     assert ring.collect() == [b"done"]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from distexec.settings import Settings
 from distexec.store import keys
+from distexec.store.lease_port import Parcel
 from distexec.store.port import HISTORY_SECONDS, ExecutorRef, NodeStatus
 
 from .worlds import NODE, QUEUE, SETTINGS, RedisWorld, Ring, entries, take
@@ -25,7 +26,7 @@ def use_everything(redis: RedisWorld) -> Ring:
     ring.caller.put_blob(b"a" * 16, 0, b"chunk")
     lease = ring.lease("a")
     take(lease, 1)
-    lease.reply(b"done", [1])
+    lease.reply(Parcel(b"done", [1]))
     node = redis.node()
     node.beat(NODE, b"frame", 5)
     ring.caller.command(NODE, b"order")
@@ -90,7 +91,7 @@ def test_replies_to_a_caller_that_vanished_expire(redis: RedisWorld) -> None:
     lease = ring.lease("a")
     replies = keys.replies(ring.ref.session)
 
-    lease.reply(b"done", [])
+    lease.reply(Parcel(b"done", []))
 
     assert 0 < redis.lifetimes()[replies] <= SETTINGS.key_expiry_seconds
     redis.command("DEL", replies)

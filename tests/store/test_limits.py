@@ -18,6 +18,7 @@ from distexec.scheduling.rate_limits import (
     grant,
 )
 from distexec.store import keys
+from distexec.store.lease_port import Parcel
 from distexec.store.link import script
 from distexec.store.port import ExecutorRef
 from security.canary import KINDS, writes
@@ -59,7 +60,7 @@ def test_a_nudge_ends_a_wait_for_replies(world: World) -> None:
     """It carries nothing, and is no reply; nobody's stream is made by it."""
     ring = Ring(world)
     ring.caller.collect(0.01)
-    ring.lease("a").reply(b"a reply", [])
+    ring.lease("a").reply(Parcel(b"a reply", []))
     ring.caller.limits.nudge([ring.ref.session, "0123456789abcdef"])
 
     seen = [*ring.caller.collect(20), *ring.caller.collect(0.01)]

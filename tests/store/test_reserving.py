@@ -6,7 +6,7 @@ import pytest
 
 from conftest import eventually
 from distexec.store import keys, memory_streams
-from distexec.store.port import STARTS, LeaseStore
+from distexec.store.lease_port import STARTS, LeaseStore, Parcel
 
 from .worlds import QUEUE, RedisWorld, Ring, cut, exchange, take
 
@@ -42,7 +42,7 @@ def test_nobody_takes_a_younger_entry_before_it_starts(ring: Ring) -> None:
 
     assert exchange(other, b"done", [2], 1) == []
     assert take(other, 1) == []
-    assert one.reply(b"done", [1], STARTS)
+    assert one.reply(Parcel(b"done", [1], STARTS))
     assert take(other, 1) == [4]
 
 
@@ -56,7 +56,7 @@ def test_who_waits_for_a_reservation_goes_on_when_it_ends(ring: Ring) -> None:
     )
     waiting.start()
 
-    one.reply(b"done", [1], STARTS)
+    one.reply(Parcel(b"done", [1], STARTS))
 
     waiting.join(10)
     assert found == [4]
@@ -66,12 +66,12 @@ def test_an_entry_that_was_given_back_is_the_next_for_all(ring: Ring) -> None:
     """The call before it lasts longer than expected: who is free first runs it."""
     one, other = busy(ring, "a", "b")
     assert reserve(one) == [3]
-    assert one.reply(None, [], 3)
+    assert one.reply(Parcel(None, [], 3))
 
     assert take(other, 9) == [3]
     assert take(other, 9) == [4, 5]
-    assert other.reply(b"done", [2, 3, 4, 5])
-    assert one.reply(b"done", [1])
+    assert other.reply(Parcel(b"done", [2, 3, 4, 5]))
+    assert one.reply(Parcel(b"done", [1]))
     assert ring.caller.bury(ring.ref, "a") == ring.caller.bury(ring.ref, "b") == []
 
 
@@ -79,7 +79,7 @@ def test_who_gave_it_back_may_take_it_again(ring: Ring) -> None:
     """Its call has ended by then, and nobody else was free."""
     one, _ = busy(ring, "a", "b")
     reserve(one)
-    one.reply(None, [], 3)
+    one.reply(Parcel(None, [], 3))
 
     assert exchange(one, b"done", [1], 1) == [3]
 
@@ -89,7 +89,7 @@ def test_giving_back_and_taking_go_together(ring: Ring) -> None:
     one, other = busy(ring, "a", "b")
     reserve(one)
 
-    taken = one.exchange(b"done", [1], 1, reserved=3)
+    taken = one.exchange(Parcel(b"done", [1], 3), 1)
 
     assert [held.entry for held in taken or ()] == [3]
     assert take(other, 1) == [4]
@@ -101,7 +101,7 @@ def test_only_one_is_reserved(ring: Ring) -> None:
     assert reserve(one) == [3]
     assert reserve(other) == []
 
-    one.reply(b"done", [1], STARTS)
+    one.reply(Parcel(b"done", [1], STARTS))
     assert reserve(other) == [4]
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_reserved_before_what_was_given_back(ring: Ring) -> None:
     """It would be overtaken."""
     one, other = busy(ring, "a", "b")
     reserve(one)
-    one.reply(None, [], 3)
+    one.reply(Parcel(None, [], 3))
 
     assert reserve(other) == []
     assert take(other, 1) == [3]
@@ -154,7 +154,7 @@ def test_what_a_lease_gave_back_before_its_end_is_its_callers(ring: Ring) -> Non
     """Or else two would run it."""
     one, other = busy(ring, "a", "b")
     reserve(one)
-    one.reply(None, [], 3)
+    one.reply(Parcel(None, [], 3))
     assert sorted(ring.caller.bury(ring.ref, "a")) == [(QUEUE, 1), (QUEUE, 3)]
 
     assert take(other, 1) == [4]
@@ -164,10 +164,10 @@ def test_giving_back_twice_takes_nothing_from_who_has_it(ring: Ring) -> None:
     """The answer was lost, and the reply is sent again."""
     one, other = busy(ring, "a", "b")
     reserve(one)
-    one.reply(None, [], 3)
+    one.reply(Parcel(None, [], 3))
     assert take(other, 1) == [3]
 
-    assert one.reply(None, [], 3)
+    assert one.reply(Parcel(None, [], 3))
     assert take(other, 1) == [4]
 
 
@@ -181,7 +181,7 @@ def test_a_reservation_is_not_waited_for_for_ever(
 
     assert eventually(lambda: take(other, 1)) == [4]
 
-    assert one.reply(b"done", [1], STARTS)
+    assert one.reply(Parcel(b"done", [1], STARTS))
     assert reserve(one) == [5]
 
 
@@ -216,7 +216,7 @@ def test_a_lease_that_left_does_not(redis: RedisWorld) -> None:
     """Nothing of it stays."""
     ring = Ring(redis)
     one, other = busy(ring, "a", "b")
-    other.reply(b"done", [2])
+    other.reply(Parcel(b"done", [2]))
     assert other.leave(force=True)
 
     assert reserve(one) == [3]
@@ -259,7 +259,7 @@ def test_what_was_given_back_is_not_taken_for_lost(redis: RedisWorld) -> None:
     ring = Ring(redis)
     one, other = busy(ring, "a", "b")
     reserve(one)
-    one.reply(b"done", [1], 3)
+    one.reply(Parcel(b"done", [1], 3))
 
     cut(one)
     assert reserve(one) == []  # On another connection.
@@ -280,7 +280,7 @@ def test_a_key_that_others_wrote_over_stops_nobody(redis: RedisWorld, damage: st
         redis.command("SET", order, "of somebody else's")
 
     assert exchange(one, b"done", [1], 1) == [3]
-    assert one.reply(b"done", [3], 3)
+    assert one.reply(Parcel(b"done", [3], 3))
     assert take(other, 1) == [4]
     if damage == "a string":
         assert reserve(one) == []

@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 )
 
 from distexec.store.endpoint import Endpoint
-from distexec.store.port import STARTS, LeaseRecord, LeaseStore
+from distexec.store.lease_port import STARTS, LeaseStore, Parcel
+from distexec.store.port import LeaseRecord
 
 from .worlds import MemoryWorld, RedisWorld, Ring, exchange, take
 
@@ -99,7 +100,7 @@ class Twins(RuleBasedStateMachine):
         )
         if not claimed:
             return lease
-        self.both(*(slot.reply(None, sorted(self.held[lease[0]])) for slot in slots))
+        self.both(*(slot.reply(Parcel(None, sorted(self.held[lease[0]]))) for slot in slots))
         self.both(*(slot.leave(force=True) for slot in slots))
         del self.held[lease[0]]
         self.held[name], self.slots[name] = set(), (queue, slots)
@@ -126,7 +127,7 @@ class Twins(RuleBasedStateMachine):
         name, _, slots = lease
         held = sorted(self.held.get(name, ()))
         finished = data.draw(st.lists(st.sampled_from(held), unique=True)) if held else []
-        heard = self.both(*(slot.reply(frame, finished) for slot in slots))
+        heard = self.both(*(slot.reply(Parcel(frame, finished)) for slot in slots))
         assert heard == self.alive(lease)
         if heard:
             self.held[name].difference_update(finished)
@@ -170,7 +171,7 @@ class Twins(RuleBasedStateMachine):
             if other != name:
                 assert self.both(*(exchange(slot, None, [], 1) for slot in slots)) == []
         end = reserved if is_late else STARTS
-        self.both(*(slot.reply(None, [], end) for slot in (memory, redis)))
+        self.both(*(slot.reply(Parcel(None, [], end)) for slot in (memory, redis)))
         if is_late:
             taker = data.draw(st.sampled_from(sorted(beside)))
             found = self.both(*(exchange(slot, None, [], 9) for slot in beside[taker]))

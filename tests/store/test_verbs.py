@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from conftest import eventually
-from distexec.store.port import ExecutorRef, LeaseStore, SessionUnknown
+from distexec.store.lease_port import LeaseStore, Parcel
+from distexec.store.port import ExecutorRef, SessionUnknown
 
 from .worlds import NODE, QUEUE, Ring, World, entries, exchange, take
 
@@ -58,7 +59,7 @@ def test_an_entry_is_dropped_after_it_was_answered_as_well(ring: Ring) -> None:
     lease = ring.lease("a")
     ring.put(1, 2)
     take(lease)
-    lease.reply(b"done", [1, 2])
+    lease.reply(Parcel(b"done", [1, 2]))
     ring.put(1, 2)
 
     assert take(lease) == []
@@ -142,10 +143,10 @@ def test_what_was_not_put_is_not_recalled(ring: Ring) -> None:
 def test_each_reply_is_collected_once_and_in_order(ring: Ring) -> None:
     """Replies of one lease tell a story: started, then done."""
     lease = ring.lease("a")
-    lease.reply(b"started", [])
-    lease.reply(b"done", [])
+    lease.reply(Parcel(b"started", []))
+    lease.reply(Parcel(b"done", []))
     first = ring.collect()
-    lease.reply(b"next", [])
+    lease.reply(Parcel(b"next", []))
 
     assert first == [b"started", b"done"]
     assert ring.collect() == [b"next"]
@@ -158,7 +159,7 @@ def test_finished_entries_need_no_frame(ring: Ring) -> None:
     ring.put(1)
     take(lease)
 
-    assert lease.reply(None, [1])
+    assert lease.reply(Parcel(None, [1]))
     assert ring.collect() == []
     assert ring.caller.bury(ring.ref, "a") == []
 
@@ -183,11 +184,11 @@ def test_a_reply_is_heard_before_its_lease_waits(ring: Ring) -> None:
     assert take(lease) == [1]
     assert take(lease) == []
 
-    assert lease.exchange(b"one", [1], 1, 20) == []
+    assert lease.exchange(Parcel(b"one", [1]), 1, 20) == []
     assert ring.collect() == [b"one"]
     ring.put(2)
     assert [held.entry for held in lease.take(1, 20) or ()] == [2]
-    assert lease.exchange(b"two", [2], 1, 20) == []
+    assert lease.exchange(Parcel(b"two", [2]), 1, 20) == []
     assert ring.collect() == [b"two"]
     ring.caller.close_executor(ring.ref)
     assert lease.take(1, 20) is None
@@ -213,7 +214,7 @@ def test_an_ended_lease_is_not_heard(ring: Ring, end: str) -> None:
     else:
         ring.caller.close_executor(ring.ref)
 
-    assert not lease.reply(b"late", [1])
+    assert not lease.reply(Parcel(b"late", [1]))
     assert exchange(lease, b"late", [1], 1) is None
     assert take(lease) is None
     assert lease.widen(4, 100) == 0
@@ -322,7 +323,7 @@ def test_burial_returns_what_the_lease_held(ring: Ring) -> None:
     dead, alive = ring.lease("a"), ring.lease("b")
     ring.put(1, 2, 3, 4)
     take(dead, 3)
-    dead.reply(b"done", [2])
+    dead.reply(Parcel(b"done", [2]))
     take(alive)
 
     assert sorted(ring.caller.bury(ring.ref, "a")) == [(QUEUE, 1), (QUEUE, 3)]
@@ -494,7 +495,7 @@ def test_a_slot_with_a_claim_finishes_what_it_has_first(ring: Ring) -> None:
     assert take(slot) == [1]
 
     assert slot.claim(other.ref, QUEUE, "new", limit=9, wanted=9)
-    assert slot.reply(b"answer", [1]) and slot.leave(force=True)
+    assert slot.reply(Parcel(b"answer", [1])) and slot.leave(force=True)
     slot.turn(other.ref, QUEUE, "new")
 
     assert ring.collect() == [b"answer"] and not ring.lease_names()
@@ -541,7 +542,7 @@ def test_an_emptied_server_is_noticed_and_can_be_used_anew(ring: Ring) -> None:
     for use in (lambda: ring.put(3), lambda: ring.caller.beat([ring.ref])):
         with pytest.raises(SessionUnknown):
             use()
-    assert not lease.reply(b"late", [1])
+    assert not lease.reply(Parcel(b"late", [1]))
     assert exchange(lease, b"late", [1], 1) is None
     assert take(lease) is None
     assert not ring.caller.knows(ring.ref)
@@ -551,7 +552,7 @@ def test_an_emptied_server_is_noticed_and_can_be_used_anew(ring: Ring) -> None:
     ring.put(4)
     heir = ring.lease("b")
     assert take(heir) == [4]
-    assert heir.reply(b"done", [4])
+    assert heir.reply(Parcel(b"done", [4]))
     assert ring.collect() == [b"done"]
 
 
@@ -560,7 +561,7 @@ def test_a_census_tells_what_is_not_there(ring: Ring) -> None:
     lease = ring.lease("a")
     ring.put(1, 2, 3)
     take(lease, 2)
-    lease.reply(b"done", [1])
+    lease.reply(Parcel(b"done", [1]))
 
     missing, mark = ring.caller.census(ring.ref, QUEUE, [1, 2, 3])
 

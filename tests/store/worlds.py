@@ -10,11 +10,13 @@ from typing import Any, Protocol
 from conftest import eventually
 from distexec.engine.server import SOCKET_FILE, find_server, greet, launch_server, make_folder
 from distexec.settings import Settings
+from distexec.store.caller_port import CallerStore
 from distexec.store.connect import open_caller_store, open_lease_store, open_node_store
 from distexec.store.endpoint import Endpoint
+from distexec.store.lease_port import LeaseStore, Parcel
 from distexec.store.link import Link
 from distexec.store.memory import MemoryServer
-from distexec.store.port import CallerStore, ExecutorRef, Held, LeaseStore, NodeStore
+from distexec.store.port import ExecutorRef, Held, NodeStore
 
 SETTINGS = Settings()
 
@@ -185,7 +187,7 @@ def exchange(
     timeout: float = 0.0,
 ) -> list[int] | None:
     """The numbers of what *slot* takes with its reply, or then, within *timeout* seconds."""
-    taken = slot.exchange(frame, finished, count, timeout)
+    taken = slot.exchange(Parcel(frame, finished), count, timeout)
     if timeout and taken is not None and not taken:
         taken = slot.take(count, timeout)
     return None if taken is None else [held.entry for held in taken]

@@ -4,7 +4,8 @@ from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from distexec.settings import Settings
-from distexec.store.port import CallerStore, ExecutorRef
+from distexec.store.caller_port import CallerStore
+from distexec.store.port import ExecutorRef
 from distexec.wire.records import Surroundings
 from distexec.wire.seal import Seal
 

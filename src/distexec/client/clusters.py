@@ -22,8 +22,9 @@ from distexec.worker.slot import Slot
 if TYPE_CHECKING:
     from distexec.engine.local import LocalCluster
     from distexec.engine.threads import ThreadsCluster
+    from distexec.store.caller_port import CallerStore
     from distexec.store.endpoint import Endpoint
-    from distexec.store.port import CallerStore, ExecutorRef
+    from distexec.store.port import ExecutorRef
     from distexec.wire.records import Surroundings
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 from distexec.client.compare import are_equal, fingerprint
 from distexec.errors import ClusterError, FrameRejected
 from distexec.store import blobs, files
-from distexec.store.port import CallerStore
+from distexec.store.caller_port import CallerStore
 from distexec.wire.blobs import BlobRef, BytesLike, Mark, argument_name, digest_of
 from distexec.wire.compression import Codec
 from distexec.wire.payload import Parts, join, size_of

@@ -17,7 +17,8 @@ from distexec.client.channel import Channel
 from distexec.client.letters import keep_letter
 from distexec.client.outcomes import conclude, settle
 from distexec.errors import CallKilled, CallTimeout, ClusterError, WorkerLost
-from distexec.store.port import LeaseRecord, ReplyMark, SessionUnknown
+from distexec.store.caller_port import ReplyMark
+from distexec.store.port import LeaseRecord, SessionUnknown
 from distexec.wire.records import CallFlag
 
 if TYPE_CHECKING:

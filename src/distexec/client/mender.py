@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distexec.client.channel import Channel
 from distexec.errors import ClusterError, ClusterUnavailable
-from distexec.store.port import ReplyMark, SessionUnknown
+from distexec.store.caller_port import ReplyMark
+from distexec.store.port import SessionUnknown
 
 if TYPE_CHECKING:
     from distexec.client.session import Session

@@ -16,7 +16,8 @@ from distexec.engine.membership import Membership
 from distexec.scheduling.autoscale import Autoscale
 from distexec.scheduling.shares import Shares
 from distexec.store.connect import open_lease_store, open_node_store
-from distexec.store.port import LeaseStore, NodeStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import NodeStore
 from distexec.worker.demands import Asked, read_demands
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from distexec.engine.wakeup import LEASE_TASK
 from distexec.engine.wear import Wear
 from distexec.errors import FrameRejected
 from distexec.scheduling.histogram import Histogram
-from distexec.store.port import LeaseStore
+from distexec.store.lease_port import LeaseStore
 from distexec.wire import places
 from distexec.wire.seal import Direction
 from distexec.worker import context

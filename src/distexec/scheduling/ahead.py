@@ -23,8 +23,8 @@ STEADY_SECONDS = 0.001
 #: 10 ms at a time fall into step, and wait for one another in three of a hundred cases.
 EACH_SECONDS = 0.002
 
-#: Calls that tell whether a function's are alike. With eight, and a deviation that begins as a guess,
-#: a lease that had just come foresaw nothing in its first ten calls of 10 ms, and lost 2 ms by it.
+#: Calls that tell whether a function's are alike. With eight, and a deviation that begins as a
+#: guess, a lease that has just come foresees nothing in its first ten calls of 10 ms: 2 ms lost.
 FEWEST_CALLS = 3
 
 #: Calls after which a lease tries again, at most.

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from distexec.store import keys
+from distexec.store.caller_port import Damage
 from distexec.store.link import Link, script
-from distexec.store.port import Damage, ExecutorRef
+from distexec.store.port import ExecutorRef
 
 
 def audit(

@@ -1,8 +1,10 @@
 """Opens the sides of a cluster's store. The connections themselves are made when first used."""
 
 from distexec.settings import Settings
+from distexec.store.caller_port import CallerStore
 from distexec.store.endpoint import Endpoint
-from distexec.store.port import CallerStore, LeaseStore, NodeStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import NodeStore
 from distexec.store.redis_caller import RedisCallerStore
 from distexec.store.redis_lease import RedisLeaseStore
 from distexec.store.redis_node import RedisNodeStore

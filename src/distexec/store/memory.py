@@ -13,21 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distexec.settings import Settings
+from distexec.store.caller_port import Damage, ReplyMark
+from distexec.store.lease_port import Asking, Parcel
 from distexec.store.memory_history import MemoryHistoryStore
 from distexec.store.memory_letters import MemoryLetterStore
 from distexec.store.memory_limits import MemoryLimitStore
 from distexec.store.memory_streams import CallStream
-from distexec.store.port import (
-    Asking,
-    Damage,
-    ExecutorRef,
-    Frame,
-    Held,
-    LeaseRecord,
-    NodeStatus,
-    ReplyMark,
-    SessionUnknown,
-)
+from distexec.store.port import ExecutorRef, Frame, Held, LeaseRecord, NodeStatus, SessionUnknown
 
 #: Our own: the program's may be seeded, and is not ours to draw from.
 _chance = random.Random()
@@ -104,7 +96,7 @@ class MemoryServer:
 
 
 class MemoryCallerStore:
-    """`distexec.store.port.CallerStore` in memory."""
+    """`distexec.store.caller_port.CallerStore` in memory."""
 
     #: They are in this process's memory already.
     blob_folder: Path | None = None
@@ -306,7 +298,7 @@ class MemoryCallerStore:
 
 
 class MemoryLeaseStore:
-    """`distexec.store.port.LeaseStore` in memory."""
+    """`distexec.store.lease_port.LeaseStore` in memory."""
 
     blob_folder: Path | None = None
 
@@ -452,34 +444,25 @@ class MemoryLeaseStore:
             self._lease, executor.leases
         )
 
-    def reply(
-        self, frame: Frame | None, finished: Sequence[int], reserved: int | None = None
-    ) -> bool:
+    def reply(self, parcel: Parcel) -> bool:
         with self._server.changed:
             executor = self._leased()
             if executor is None:
                 return False
             stream = executor.stream(self._queue)
-            for entry in finished:
+            for entry in parcel.finished:
                 stream.holders.pop(entry, None)
-            if reserved is not None:
-                stream.end_reservation(self._lease, reserved)
-            if frame is not None:
-                self._server.sessions[self._ref.session].replies.append(frame)
-            if frame is not None or reserved is not None:
+            if parcel.reserved is not None:
+                stream.end_reservation(self._lease, parcel.reserved)
+            if parcel.frame is not None:
+                self._server.sessions[self._ref.session].replies.append(parcel.frame)
+            if parcel.frame is not None or parcel.reserved is not None:
                 self._server.changed.notify_all()
             return True
 
-    def exchange(
-        self,
-        frame: Frame | None,
-        finished: Sequence[int],
-        count: int,
-        timeout: float = 0.0,
-        reserved: int | None = None,
-    ) -> list[Held] | None:
+    def exchange(self, parcel: Parcel, count: int, timeout: float = 0.0) -> list[Held] | None:
         with self._server.changed:
-            return self.take(count, 0) if self.reply(frame, finished, reserved) else None
+            return self.take(count, 0) if self.reply(parcel) else None
 
     def counts(self) -> bool:
         with self._server.changed:

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from distexec.store.port import STARTS, Held
+from distexec.store.lease_port import STARTS
+from distexec.store.port import Held
 
 #: Seconds that others wait for a reservation, as in ``lua/reply.lua``.
 PATIENCE_SECONDS = 1.0

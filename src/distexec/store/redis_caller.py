@@ -1,4 +1,4 @@
-"""`distexec.store.port.CallerStore` on Redis or Valkey."""
+"""`distexec.store.caller_port.CallerStore` on Redis or Valkey."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,19 @@ from distexec.settings import Settings
 from distexec.store import keys, totals
 from distexec.store.answers import read_demands, read_info, read_text, read_time
 from distexec.store.audit import audit
+from distexec.store.caller_port import Damage, ReplyMark
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
 from distexec.store.fitness import check_server
 from distexec.store.link import Command, Link, ServerError, script
 from distexec.store.node_records import read_nodes, send_command
 from distexec.store.port import (
-    Damage,
     ExecutorRef,
     Frame,
     Held,
     KeyDamaged,
     LeaseRecord,
     NodeStatus,
-    ReplyMark,
     SessionUnknown,
 )
 from distexec.store.redis_history import RedisHistoryStore

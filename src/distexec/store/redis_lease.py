@@ -1,4 +1,4 @@
-"""`distexec.store.port.LeaseStore` on Redis or Valkey."""
+"""`distexec.store.lease_port.LeaseStore` on Redis or Valkey."""
 
 import os
 import time
@@ -11,8 +11,9 @@ from distexec.store import keys
 from distexec.store.answers import read_asker, read_time
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
+from distexec.store.lease_port import Asking, Parcel
 from distexec.store.link import Command, Link, ServerError, script
-from distexec.store.port import Asking, ExecutorRef, Frame, Held, KeyDamaged
+from distexec.store.port import ExecutorRef, Frame, Held, KeyDamaged
 
 #: Seconds after a reconnection in which the server may still answer the old connection, which it
 #: does not know to be closed: longer than a `take` waits there.
@@ -230,7 +231,7 @@ class RedisLeaseStore:
             left = until - time.monotonic()
             if self._must_wait and left > 0:
                 time.sleep(min(IN_TURN_SECONDS, left))
-            found = self.exchange(None, (), count)
+            found = self.exchange(Parcel(), count)
             if found is None or found or not self._must_wait or left <= 0:
                 return found
 
@@ -291,56 +292,44 @@ class RedisLeaseStore:
             )
         return taken
 
-    def reply(
-        self, frame: Frame | None, finished: Sequence[int], reserved: int | None = None
-    ) -> bool:
+    def reply(self, parcel: Parcel) -> bool:
         # Not heard either where the replies are none any more: the caller then asks for all anew.
-        heard = bool(self._call_unless_damaged(*self._reply(frame, finished, 0, reserved)))
-        self._let_go(finished, reserved)
+        heard = bool(self._call_unless_damaged(*self._reply(parcel, 0)))
+        self._let_go(parcel)
         return heard
 
-    def _let_go(self, finished: Sequence[int], reserved: int | None) -> None:
-        self._held.difference_update(finished)
-        if reserved:
+    def _let_go(self, parcel: Parcel) -> None:
+        self._held.difference_update(parcel.finished)
+        if parcel.reserved:
             self._held.discard(self._given_back)  # By now it is another one's.
-            self._given_back = reserved
+            self._given_back = parcel.reserved
 
-    def exchange(
-        self,
-        frame: Frame | None,
-        finished: Sequence[int],
-        count: int,
-        timeout: float = 0.0,
-        reserved: int | None = None,
-    ) -> list[Held] | None:
+    def exchange(self, parcel: Parcel, count: int, timeout: float = 0.0) -> list[Held] | None:
         if self._opened != self._taker.opened > 1:
             # Only `take` looks back at what was lost with a connection.
-            return [] if self.reply(frame, finished, reserved) else None
+            return [] if self.reply(parcel) else None
         if timeout and self._was_empty and not self._asks_first:
             # Most likely nothing is there: then this is one trip, and the script has less to do.
             look = self._look(count, timeout)
-            (answer,) = self._taker.run(self._reply(frame, finished, 0, reserved), then=look)
+            (answer,) = self._taker.run(self._reply(parcel, 0), then=look)
             asking = []
         else:
             look = ()
-            answer, *asking = self._taker.run(
-                self._reply(frame, finished, count, reserved), *self._ask_who_asks()
-            )
+            answer, *asking = self._taker.run(self._reply(parcel, count), *self._ask_who_asks())
         if isinstance(answer, KeyDamaged):
             return None
         if isinstance(answer, ServerError):
             raise answer
         self._hear(asking)
-        self._let_go(finished, reserved)
+        self._let_go(parcel)
         if not answer:
             return None
         self._was_empty, self._sent_ahead = self._was_empty or answer == 1, look
         self._asks_first, self._must_wait = not look and answer != 1, answer == 2
         return self._receive(answer)
 
-    def _reply(
-        self, frame: Frame | None, finished: Sequence[int], count: int, reserved: int | None
-    ) -> Command:
+    def _reply(self, parcel: Parcel, count: int) -> Command:
+        frame, finished, reserved = parcel
         end = "" if reserved is None else f"{reserved}-0" if reserved else "0"
         return script("reply").call(
             [self._leases, self._calls, self._replies, self._order],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from distexec.errors import FrameRejected
 from distexec.store import blobs
 from distexec.store.blobs import Content
-from distexec.store.port import LeaseStore
+from distexec.store.lease_port import LeaseStore
 from distexec.wire.blobs import UNHASHED, BlobMissing, BlobRef, StoredResult, digest_of, result_name
 from distexec.wire.compression import Codec
 from distexec.wire.payload import Parts, join, size_of, split

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from distexec.scheduling.fairness import MOST_LOOKED_AT, Claimant, Move, Rota
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import ExecutorRef
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
 from distexec.worker.demands import read_demands

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from distexec.errors import DistexecError, FrameRejected
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import ExecutorRef, KeyDamaged
 from distexec.wire import places
 from distexec.wire.compression import best
 from distexec.wire.records import WIRE_VERSION, Demand

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import ExecutorRef
 from distexec.wire.records import Envelope, Reply, ReplyKind
 from distexec.worker.contact import PASSING
 from distexec.worker.reader import Reader

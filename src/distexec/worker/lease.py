@@ -33,7 +33,8 @@ from typing import Any
 from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.run_times import COMPUTING_SHARE
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import ExecutorRef
 from distexec.wire.blobs import BlobRef, StoredResult
 from distexec.wire.compression import Codec, best
 from distexec.wire.payload import Parts

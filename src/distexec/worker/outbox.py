@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
 
-from distexec.store.port import STARTS, Frame, Held, LeaseStore
+from distexec.store.lease_port import STARTS, LeaseStore, Parcel
+from distexec.store.port import Held
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
 from distexec.wire.compression import Codec
@@ -18,17 +17,6 @@ DELAY_SECONDS = 0.001
 
 #: Bytes of replies that leave at once.
 MOST_BYTES = 128 * 1024
-
-
-class Parcel(NamedTuple):
-    """What leaves together."""
-
-    #: Sealed replies, if there are some.
-    frame: Frame | None
-    #: The entries that are finished.
-    finished: Sequence[int]
-    #: What becomes of the lease's reservation, as in `LeaseStore.reply`.
-    reserved: int | None
 
 
 class Outbox:
@@ -122,7 +110,7 @@ class Outbox:
         while self._sending.acquire(blocking=wait):
             try:
                 if not self.is_void and (parcel := self._gather()) is not None:
-                    self.is_void = not self._store.reply(*parcel)
+                    self.is_void = not self._store.reply(parcel)
                     self._unanswered = None
             finally:
                 self._sending.release()
@@ -150,8 +138,7 @@ class Outbox:
             parcel = self._gather()
             if parcel is None:
                 return []
-            frame, finished, reserved = parcel
-            taken = self._store.exchange(frame, finished, count, timeout, reserved)
+            taken = self._store.exchange(parcel, count, timeout)
             self.is_void = taken is None
             self._unanswered = None
             return taken

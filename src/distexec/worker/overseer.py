@@ -14,7 +14,8 @@ from distexec.scheduling.sharing import (
     usually_waits,
 )
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, LeaseStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import ExecutorRef
 from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.worker.contact import PASSING
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Running

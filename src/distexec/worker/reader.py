@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from distexec.errors import DistexecError, FrameRejected
 from distexec.scheduling.batching import entries_to_take
 from distexec.scheduling.run_times import RunTime
-from distexec.store.port import ExecutorRef, Held, LeaseStore
+from distexec.store.lease_port import LeaseStore
+from distexec.store.port import ExecutorRef, Held
 from distexec.wire import places
 from distexec.wire.codec import decode_calls
 from distexec.wire.records import CallFlag, Envelope

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from distexec.errors import DistexecError
 from distexec.scheduling.run_times import RunTimes
 from distexec.scheduling.sharing import is_waiting, runners_to_add, usually_waits
-from distexec.store.port import LeaseStore
+from distexec.store.lease_port import LeaseStore
 from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.worker.hands import Running, Taken
 

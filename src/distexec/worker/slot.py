@@ -10,7 +10,8 @@ from typing import Any
 from distexec.errors import DistexecError, FrameRejected
 from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
-from distexec.store.port import ExecutorRef, KeyDamaged, LeaseStore
+from distexec.store.lease_port import LeaseStore, Parcel
+from distexec.store.port import ExecutorRef, KeyDamaged
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
 from distexec.wire.compression import Codec
@@ -194,7 +195,7 @@ class Slot:
         reply = Reply(int(ref.executor), ReplyKind.BROKEN, 0, 0.0, 0.0, failure)
         replies = encode_replies([reply])
         frame = self._seal.seal(Direction.REPLY, places.reply(ref.session), replies)
-        self._store.reply(frame, ())
+        self._store.reply(Parcel(frame))
 
 
 def serve(

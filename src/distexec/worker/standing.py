@@ -8,7 +8,7 @@ from typing import TypeVar
 from distexec.scheduling.histogram import Histogram
 from distexec.scheduling.run_times import RunTimes
 from distexec.settings import Settings
-from distexec.store.port import LeaseStore
+from distexec.store.lease_port import LeaseStore
 from distexec.wire.records import Envelope, Reply, ReplyKind, pack_entry
 from distexec.worker.contact import PASSING, Contact
 from distexec.worker.hands import Hands, Running, Taken
