@@ -99,12 +99,12 @@ def test_between_two_calls_a_lease_makes_one_trip(flags: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"), [(CallFlag.NONE, 1), (CallFlag.SHORT, 0), (CallFlag.WAITS, 0)]
+    ("flags", "told"), [(CallFlag.NONE, 1), (CallFlag.WAITS, 1), (CallFlag.SHORT, 0)]
 )
 def test_a_new_lease_tells_that_its_first_call_starts_if_nobody_knows_it(
     flags: int, told: int
 ) -> None:
-    """A trip before the first call, and none where its caller has said what such calls are like."""
+    """A trip before the first call, and none where its caller has said that such are short."""
     assert serve(flags).replies.count(ReplyKind.STARTED) == told
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -81,25 +81,32 @@ def test_no_slot_is_woken_for_an_executor_that_would_not_admit_it(
 ) -> None:
     """One lease runs as many calls as may run: a slot that comes free later is left alone."""
     first = Gate(tmp_path / "first")
-    with operator(two_slots) as link:
+    with (
+        operator(two_slots) as link,
+        distexec.DistributedExecutor(4, cluster=two_slots, threads=True) as executor,
+        ExitStack() as stack,
+    ):
+        stack.callback(gate.open)
         with distexec.DistributedExecutor(1, cluster=two_slots) as busy:
-            call = busy.submit(calls.wait_for, first.path)
-            eventually(call.running)
-            executor = distexec.DistributedExecutor(4, cluster=two_slots, threads=True)
+            stack.callback(first.open)
+            eventually(busy.submit(calls.wait_for, first.path).running)
             futures = [executor.submit(calls.wait_for, gate.path) for _ in range(4)]
             eventually(lambda: all(future.running() for future in futures))
             first.open()
-        looked = count(link, "commandstats", "cmdstat_xinfo|consumers")
-        before = count(link, "commandstats", "cmdstat_lpush")
 
-        # It looks at its leases twice in each beat; what nobody answers it repeats twice a second.
-        looks = round(2 * 2.0 / Settings.from_environment().beat_seconds)
-        eventually(lambda: count(link, "commandstats", "cmdstat_xinfo|consumers") > looked + looks)
+        def looks() -> int:
+            """How often it has looked at its leases; before Redis 7 in one figure with others."""
+            names = ("cmdstat_xinfo|consumers", "cmdstat_xinfo")
+            return sum(count(link, "commandstats", name) for name in names)
 
-        assert count(link, "commandstats", "cmdstat_lpush") - before <= 1
+        looked, woken = looks(), count(link, "commandstats", "cmdstat_lpush")
+
+        # Twice in each beat; and what nobody answers it repeats twice a second.
+        in_two_seconds = round(2 * 2.0 / Settings.from_environment().beat_seconds)
+        eventually(lambda: looks() > looked + in_two_seconds)
+
+        assert count(link, "commandstats", "cmdstat_lpush") - woken <= 1
         assert executor.statistics().leases == 1
-        gate.open()
-        executor.shutdown()
 
 
 def test_a_function_travels_once(two_slots: distexec.LocalCluster) -> None:

@@ -161,16 +161,12 @@ class Standing:
     def must_announce(self, running: Running) -> bool:
         """Whether the caller must know that this call starts before it does.
 
-        A lease that knows nothing of its function does without, too, where the caller has told
-        that such calls are short, or wait: the keeper is not deaf then.
+        Where this lease knows nothing of its function, its caller may know that it is short.
         """
         taken = running.taken
         known = self.run_times.get(taken.call.function_id)
-        if taken.runs_alone:
-            return True
-        if known is None:
-            return not (taken.is_short or taken.waits)
-        return known.mean > ANNOUNCE_SECONDS
+        is_new = known is None and not taken.is_short
+        return is_new or taken.runs_alone or (known is not None and known.mean > ANNOUNCE_SECONDS)
 
     def announce(self, started: Sequence[Running]) -> None:
         """Tell the caller that these calls run."""
