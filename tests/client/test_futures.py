@@ -106,11 +106,13 @@ def test_callbacks_are_left_to_whoever_settles() -> None:
 
 def test_a_future_has_what_the_stdlib_s_has() -> None:
     """`wait`, `as_completed` and asyncio reach into its private attributes."""
-    ours, theirs = vars(Future()), vars(stdlib.Future())
+    ours, theirs = Future[int](), vars(stdlib.Future())
 
     assert {name: type(value) for name, value in theirs.items() if name != "_condition"} == {
-        name: type(ours[name]) for name in theirs if name != "_condition"
+        name: type(getattr(ours, name)) for name in theirs if name != "_condition"
     }
+    assert ours._waiters is ours._waiters
+    assert ours._done_callbacks is ours._done_callbacks
 
 
 def test_late_callbacks_run_at_once() -> None:

@@ -33,7 +33,7 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
     total = len(waiting)
     ended: SimpleQueue[Future[T]] = SimpleQueue()
     waiter = _Waiter(ended.put)
-    _watch(waiting, waiter)
+    watched = _watch(waiting, waiter, ended.put)
     try:
         while waiting:
             left = None
@@ -46,19 +46,26 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
             except Empty:
                 continue
             waiting.remove(found[0])
-            _leave(found, waiter)
+            if found[0] in watched:
+                watched.remove(found[0])
+                _leave(found, waiter)
             # What is yielded must not be kept here, by any name.
             yield found.pop()
     finally:
-        _leave(waiting, waiter)
+        _leave(watched, waiter)
 
 
-def _watch(futures: Iterable[Any], waiter: _Waiter) -> None:
+def _watch(futures: Iterable[Any], waiter: _Waiter, tell: Callable[[Any], None]) -> set[Any]:
+    """Let those that have not ended tell when they do; return them. Of the others tell now."""
+    watched = set()
     for future in futures:
         with future._condition:
-            future._waiters.append(waiter)
             if future._state in (CANCELLED_AND_NOTIFIED, FINISHED):
-                waiter.add_result(future)
+                tell(future)
+            else:
+                future._waiters.append(waiter)
+                watched.add(future)
+    return watched
 
 
 def _leave(futures: Iterable[Any], waiter: _Waiter) -> None:

@@ -86,19 +86,34 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _progress_callbacks: tuple[Callable[["Future[Any]"], object], ...] = ()
 
     def __init__(self) -> None:
-        # The attributes of the standard library's class, but for the condition.
+        # The attributes of the standard library's class, but for the condition and the two lists,
+        # which hardly any needs: the garbage collector knows each list, of each waiting call.
         self._condition: Any = _Condition()
         self._state = PENDING
         self._result: T | None = None
         self._exception: BaseException | None = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Any] = []
+        self._watched_by: list[Any] | None = None
+        self._calls_back: list[Any] | None = None
         # All that nearly every one gets is set here: an attribute that instances get later may cost
         # each of them a dictionary of its own.
         self._call: PendingCall | None = None
         self._revoker: Revoker | None = None
         #: Where the call went, once it is settled.
         self._went: Went | Place | None = None
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]  # no one of us sets it
+        """As the standard library's class has it, for its `wait` and `as_completed`."""
+        if self._watched_by is None:
+            self._watched_by = []
+        return self._watched_by
+
+    @property
+    def _done_callbacks(self) -> list[Any]:
+        """As the standard library's class has it, for its `add_done_callback`."""
+        if self._calls_back is None:
+            self._calls_back = []
+        return self._calls_back
 
     #: Number of the attempt that runs, will run, or gave the outcome; 1 for the first.
     attempts: int = 1
@@ -193,7 +208,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         with self._condition:
             if self._state == CANCELLED:
                 self._state = CANCELLED_AND_NOTIFIED
-                for waiter in self._waiters:
+                for waiter in self._watched_by or ():
                     waiter.add_cancelled(self)
 
     def _mark_running(self) -> None:

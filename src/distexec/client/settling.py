@@ -29,7 +29,7 @@ def end(future: Any, *, result: Any = None, error: BaseException | None = None) 
         else:
             future._exception = error
         future._state = FINISHED
-        for waiter in future._waiters:
+        for waiter in future._watched_by or ():
             if error is None:
                 waiter.add_result(future)
             else:
@@ -38,7 +38,7 @@ def end(future: Any, *, result: Any = None, error: BaseException | None = None) 
             condition.notify_all()
     # Not before: until then `cancel` must find the call, and that it is settled.
     let_go(future)
-    return bool(future._done_callbacks)
+    return bool(future._calls_back)
 
 
 def let_go(future: Any) -> None:
