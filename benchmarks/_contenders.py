@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
 from _servers import SOCKET_VARIABLE, private_server, python_module
@@ -183,14 +184,20 @@ def _open_dramatiq(workers: int) -> Iterator[Pool]:
 
 @contextmanager
 def _open_dask(workers: int) -> Iterator[Pool]:
+    import dask
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
-    )
-    # Taken for a function without side effects, a second call with equal arguments would not run.
-    with cluster, Client(cluster) as client, client.get_executor(pure=False) as executor:
-        yield ExecutorPool(executor)
+    # It leaves the files of its locks in its folder.
+    with (
+        TemporaryDirectory(prefix="dask-") as folder,
+        dask.config.set({"temporary-directory": folder}),
+    ):
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        )
+        # Taken for one without side effects, a second call with equal arguments would not run.
+        with cluster, Client(cluster) as client, client.get_executor(pure=False) as executor:
+            yield ExecutorPool(executor)
 
 
 @contextmanager
