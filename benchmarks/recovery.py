@@ -72,6 +72,8 @@ class Nodes:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        #: Where nodes have their temporary files: who is killed leaves them.
+        self._folder = tempfile.TemporaryDirectory()
         self._nodes = [self._start(name) for name in ("one", "other")]
 
     def _start(self, name: str) -> "subprocess.Popen[bytes]":
@@ -83,6 +85,7 @@ class Nodes:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._folder.name},
         )
 
     def _whole(self, pid: int) -> tuple[int, list[psutil.Process]]:
@@ -115,6 +118,7 @@ class Nodes:
         for node in self._nodes:
             _kill(_processes(node))
             node.wait()
+        self._folder.cleanup()
 
 
 def _processes(node: "subprocess.Popen[bytes]") -> list[psutil.Process]:
