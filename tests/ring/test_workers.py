@@ -109,6 +109,29 @@ def test_no_slot_is_woken_for_an_executor_that_would_not_admit_it(
         assert executor.statistics().leases == 1
 
 
+def test_idle_slots_of_a_full_executor_are_not_asked_for(
+    two_slots: distexec.LocalCluster, gate: Gate, tmp_path: Path
+) -> None:
+    """Two leases are all that it may have; with one call left it wants one, and others may come."""
+    first = Gate(tmp_path / "first")
+    with distexec.DistributedExecutor(2, cluster=two_slots) as executor, ExitStack() as stack:
+        stack.callback(gate.open)
+        futures = [executor.submit(calls.wait_for, each.path) for each in (first, gate)]
+        stack.callback(first.open)
+        channel = executor._channel
+        assert channel is not None
+        eventually(lambda: channel.is_full and all(future.running() for future in futures))
+        assert [demand.wanted for demand in channel.asked.values()] == [2]
+
+        first.open()
+        futures[0].result(timeout=20)
+        with channel.sending:  # As twice in each beat: now, while both leases are still there.
+            channel.session.dispatcher.ask(channel, *channel.asked, again=True)
+            wanted = [demand.wanted for demand in channel.asked.values()]
+
+        assert wanted == [1]
+
+
 def test_a_function_travels_once(two_slots: distexec.LocalCluster) -> None:
     """A closure over 200 KB, called a thousand times, is 200 KB and not 200 MB."""
     ballast = bytes(range(256)) * 800

@@ -268,7 +268,7 @@ class Dispatcher:
         oldest = channel.window.oldest_unstarted() if cpu_share is None else None
         # Leases of its other queues do not help this one.
         elsewhere = min(channel.leases_outside(queue), channel.leases)
-        worth_having = elsewhere + slots_worth_having(
+        wanted = elsewhere + slots_worth_having(
             outstanding=channel.window.outstanding_for(queue),
             limit=channel.spec.limit,
             sharing=channel.sharing,
@@ -279,7 +279,8 @@ class Dispatcher:
             leases=channel.leases - elsewhere,
             threads=channel.threads,
         )
-        wanted = channel.leases if channel.is_full else worth_having
+        if channel.is_full:
+            wanted = min(wanted, channel.leases)
         priority = channel.window.priority()
         must_tell = again or last is None or last.wanted < wanted or last.priority < priority
         if must_tell:
