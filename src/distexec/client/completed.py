@@ -33,7 +33,7 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
     total = len(waiting)
     ended: SimpleQueue[Future[T]] = SimpleQueue()
     waiter = _Waiter(ended.put)
-    watched = _watch(waiting, waiter, ended.put)
+    watched = _watch(waiting, waiter)
     try:
         while waiting:
             left = None
@@ -55,13 +55,13 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
         _leave(watched, waiter)
 
 
-def _watch(futures: Iterable[Any], waiter: _Waiter, tell: Callable[[Any], None]) -> set[Any]:
-    """Let those that have not ended tell when they do; return them. Of the others tell now."""
+def _watch(futures: Iterable[Any], waiter: _Waiter) -> set[Any]:
+    """Let *waiter* know of those that have ended now, of the others later; return the others."""
     watched = set()
     for future in futures:
         with future._condition:
             if future._state in (CANCELLED_AND_NOTIFIED, FINISHED):
-                tell(future)
+                waiter.add_result(future)
             else:
                 future._waiters.append(waiter)
                 watched.add(future)

@@ -101,6 +101,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         #: Where the call went, once it is settled.
         self._went: Went | Place | None = None
 
+    #: Number of the attempt that runs, will run, or gave the outcome; 1 for the first.
+    attempts: int = 1
+    #: One line for each attempt before that: what it raised, or how its worker was lost.
+    history: tuple[str, ...] = ()
+
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]  # no one of us sets it
         """As the standard library's class has it, for its `wait` and `as_completed`."""
@@ -114,11 +119,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if self._calls_back is None:
             self._calls_back = []
         return self._calls_back
-
-    #: Number of the attempt that runs, will run, or gave the outcome; 1 for the first.
-    attempts: int = 1
-    #: One line for each attempt before that: what it raised, or how its worker was lost.
-    history: tuple[str, ...] = ()
 
     def progress(self) -> Progress | None:
         """What the call last told of how far it has come; ``None`` before it did: see

@@ -165,8 +165,9 @@ class Standing:
         """
         taken = running.taken
         known = self.run_times.get(taken.call.function_id)
-        is_new = known is None and not taken.is_short
-        return is_new or taken.runs_alone or (known is not None and known.mean > ANNOUNCE_SECONDS)
+        if known is None:
+            return not taken.is_short
+        return known.mean > ANNOUNCE_SECONDS or taken.runs_alone
 
     def announce(self, started: Sequence[Running]) -> None:
         """Tell the caller that these calls run."""
