@@ -17,6 +17,10 @@ LOCAL_CALLS = CALLS[:3]
 #: A million calls take half a minute on a quiet machine.
 TURN_SECONDS = 180.0
 
+#: Up to so many calls take less than half a second: their turns differ by a half, and are repeated.
+SHORT_TURN = 10_000
+TURNS_OF_SHORT = 5
+
 NAMES = ("distexec", "ThreadPoolExecutor", "ProcessPoolExecutor")
 
 
@@ -26,12 +30,12 @@ def measure(pool: Pool, calls: int) -> float:
 
 
 def main() -> None:
-    options = read_options(__doc__, rounds=2)
+    options = read_options(__doc__, rounds=3)
     report = Report("growth_calls", __doc__ or "", "µs for each call", plot="calls", is_curve=True)
     with contest(measure, NAMES, options, turn_seconds=TURN_SECONDS) as open_contest:
         open_contest.rounds(0, 1000)  # A warm-up.
         for calls in (100, 1000) if options.quick else CALLS:
-            for _ in range(1 if calls > LOCAL_CALLS[-1] else options.rounds):
+            for _ in range(options.rounds * (TURNS_OF_SHORT if calls <= SHORT_TURN else 1)):
                 for name in open_contest.names:
                     if name == "distexec" or calls in LOCAL_CALLS:
                         with suppress(DroppedOut):

@@ -89,6 +89,45 @@ def test_who_stops_early_is_told_nothing_more() -> None:
     assert [waiters_of(future) for future in futures] == [0, 0, 0]
 
 
+def test_many_may_wait_for_one() -> None:
+    """Of any library's, in any order; who leaves takes nobody else along."""
+    future = Future[int]()
+    first, second = as_completed([future], timeout=0), as_completed([future], timeout=0)
+    for completed in (first, second):
+        with pytest.raises(TimeoutError):
+            next(completed)
+    assert waiters_of(future) == 0
+
+    with stdlib.ThreadPoolExecutor(4) as pool:
+        waiting = [
+            pool.submit(list, as_completed([future], timeout=20)),
+            pool.submit(list, stdlib.as_completed([future], timeout=20)),
+            pool.submit(list, as_completed([future], timeout=20)),
+            pool.submit(stdlib.wait, [future], 20),
+        ]
+        eventually(lambda: waiters_of(future) == 4)
+        end(future, result=1)
+
+        assert [each.result(timeout=20) for each in waiting[:3]] == [[future]] * 3
+        assert waiting[3].result(timeout=20) == ({future}, set())
+    assert waiters_of(future) == 0
+
+
+def test_waiting_for_many_makes_nothing_for_each() -> None:
+    """The garbage collector would go through it again and again."""
+    futures = [Future[int]() for _ in range(1000)]
+    completed = as_completed(futures, timeout=0)
+    gc.collect()
+    objects = len(gc.get_objects())
+    end(futures[0], result=1)
+    next(completed)
+    gc.collect()
+
+    assert len(gc.get_objects()) - objects < 100
+    completed.close()
+    assert all(future._watched_by is None for future in futures)
+
+
 def test_nothing_that_came_is_kept() -> None:
     """Results may be large, and there may be a million."""
     futures = [Future[int]() for _ in range(2)]

@@ -7,6 +7,8 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from distexec.client.futures import Future as OurFuture
+
 T = TypeVar("T")
 
 
@@ -32,9 +34,9 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
     waiting = set(fs)
     total = len(waiting)
     ended: SimpleQueue[Future[T]] = SimpleQueue()
-    waiter = _Waiter(ended.put)
-    watched = _watch(waiting, waiter)
+    waiter = (_Waiter(ended.put),)
     try:
+        _watch(waiting, waiter)
         while waiting:
             left = None
             if end_time is not None and ended.empty():
@@ -46,29 +48,34 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
             except Empty:
                 continue
             waiting.remove(found[0])
-            if found[0] in watched:
-                watched.remove(found[0])
-                _leave(found, waiter)
+            _leave(found, waiter)
             # What is yielded must not be kept here, by any name.
             yield found.pop()
     finally:
-        _leave(watched, waiter)
+        _leave(waiting, waiter)
 
 
-def _watch(futures: Iterable[Any], waiter: _Waiter) -> set[Any]:
-    """Let *waiter* know of those that have ended now, of the others later; return the others."""
-    watched = set()
+def _watch(futures: Iterable[Any], waiter: tuple[_Waiter]) -> None:
+    """Let *waiter* know of those that have ended now, of the others later.
+
+    One of ours that nobody else watches refers to *waiter* itself: a list for each of a million
+    futures would be a million objects more for the garbage collector.
+    """
     for future in futures:
         with future._condition:
             if future._state in (CANCELLED_AND_NOTIFIED, FINISHED):
-                waiter.add_result(future)
+                waiter[0].add_result(future)
+            elif isinstance(future, OurFuture) and future._watched_by is None:
+                future._watched_by = waiter
             else:
-                future._waiters.append(waiter)
-                watched.add(future)
-    return watched
+                future._waiters.extend(waiter)
 
 
-def _leave(futures: Iterable[Any], waiter: _Waiter) -> None:
+def _leave(futures: Iterable[Any], waiter: tuple[_Waiter]) -> None:
+    """Let none of *futures* know *waiter* any more, whether it did or not."""
     for future in futures:
         with future._condition:
-            future._waiters.remove(waiter)
+            if isinstance(future, OurFuture) and future._watched_by in (None, waiter):
+                future._watched_by = None
+            elif waiter[0] in future._waiters:
+                future._waiters.remove(waiter[0])

@@ -92,7 +92,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._state = PENDING
         self._result: T | None = None
         self._exception: BaseException | None = None
-        self._watched_by: list[Any] | None = None
+        self._watched_by: list[Any] | tuple[Any] | None = None
         self._calls_back: list[Any] | None = None
         # All that nearly every one gets is set here: an attribute that instances get later may cost
         # each of them a dictionary of its own.
@@ -109,8 +109,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]  # no one of us sets it
         """As the standard library's class has it, for its `wait` and `as_completed`."""
-        if self._watched_by is None:
-            self._watched_by = []
+        if not isinstance(self._watched_by, list):
+            self._watched_by = list(self._watched_by or ())
         return self._watched_by
 
     @property
