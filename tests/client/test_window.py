@@ -111,12 +111,14 @@ def test_short_calls_travel_together() -> None:
     assert len(batches) < 50
 
 
-def test_the_first_calls_that_end_do_not_tell_that_none_waits() -> None:
+@pytest.mark.parametrize(("limit", "silent"), [(2, 16), (4, 16), (20, 20), (1000, 256)])
+def test_the_first_calls_that_end_do_not_tell_that_none_waits(limit: int, silent: int) -> None:
     """Of two that meet the second one returns at once. While the first ones still wait, as many as
-    may run together, their function looks as if it did nothing; packed together they would hang."""
-    window, _ = filled(200, limit=4)
+    may run together, their function looks as if it did nothing; packed together they would hang.
+    And some few meet at the same moment, and return at once both."""
+    window, _ = filled(4000, limit=limit)
 
-    for _ in range(4):
+    for _ in range(silent):
         window.learned.add(FUNCTION[0], 1e-6, 1e-6)
     assert {len(batch.calls) for batch in window.take_ready(2, NOW)} == {1}
 

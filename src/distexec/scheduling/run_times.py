@@ -25,6 +25,12 @@ GROUP_INPUTS = 64
 #: So many calls tell what a function is like, however many may run together: see `RunTime.tells`.
 TELLING_CALLS = 256
 
+#: No fewer tell it, however few may run together. Two that meet both return at once where they
+#: come at the same moment: of three calls, all did in one of fifty programs whose calls meet in
+#: pairs, and these then travelled together, and hung. As many calls pass until a wait of some
+#: milliseconds among calls that last microseconds is forgotten.
+FEWEST_TELLING_CALLS = 16
+
 #: Functions remembered at most; programs that make a new lambda per call would fill the memory.
 MOST_FUNCTIONS = 1024
 
@@ -46,7 +52,7 @@ class RunTime:
 
         Of calls that wait for each other the last one returns at once, before those that wait.
         """
-        return self.count > min(together, TELLING_CALLS)
+        return self.count > min(max(together, FEWEST_TELLING_CALLS), TELLING_CALLS)
 
     def add_all(self, runs: Sequence[float], cpu_seconds: float) -> None:
         """Learn from calls that ended together, as if from each: at the cost of one."""
