@@ -45,6 +45,11 @@ class Group:
         for single in self._singles:
             single.cancel()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what became of the inputs that ran together."""
+        return self._received.is_set()
+
     def wait(self, timeout: float) -> None:
         """Wait until it is known what became of the inputs that ran together."""
         self._received.wait(timeout)

@@ -157,7 +157,7 @@ class Feed:
         remaining = None if self._length is None else self._length - self._drawn
         if self._buffersize is None:
             size = mapper._group_size(self._fn, remaining)
-            if size.is_guess and self._wait(outcomes):
+            while size.is_guess and self._wait(outcomes):
                 size = mapper._group_size(self._fn, remaining)
             self._size = size.inputs
             return
@@ -167,17 +167,21 @@ class Feed:
         self._size = max(1, min(inputs, self._buffersize // LEAST_AHEAD, in_time))
 
     def _wait(self, outcomes: "deque[Future[Any] | Group]") -> bool:
-        """Wait for a first result, or for that of the last group; false if patience is over."""
+        """Wait for the next result; false if there is none to wait for, or patience is over."""
         patience = SUBMIT_SECONDS * (self._length or self._drawn)
         patience = min(patience, LONGEST_WAIT_SECONDS) - self._waited
         if patience <= 0:
             return False
         started = time.monotonic()
-        if isinstance(outcomes[-1], Group):
-            outcomes[-1].wait(patience)
-        else:
-            alone = [each for each in outcomes if not isinstance(each, Group)]
+        last = outcomes[-1]
+        if isinstance(last, Group):
+            if last.is_known:
+                return False
+            last.wait(patience)
+        elif alone := [each for each in outcomes if isinstance(each, Future) and not each.done()]:
             wait(alone, patience, FIRST_COMPLETED)
+        else:
+            return False
         self._waited += time.monotonic() - started
         return True
 
