@@ -2,13 +2,16 @@
 
 import itertools
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import distexec
-from distexec.executor.mapping import DRAW_SECONDS
+from distexec.executor.mapping import DRAW_SECONDS, LOOK_EVERY, Feed, Mapper
 from distexec.scheduling.batching import GroupSize
 from distexec.wire.records import CallFlag
 from ring import deeds
@@ -199,3 +202,36 @@ def test_what_nobody_looks_at_runs_all_the_same(two_slots: distexec.LocalCluster
         pool.map(deeds.odd_one_out, range(MANY), odd, ["sleep"] * MANY)
 
     assert pool.statistics().done == MANY + 1
+
+
+class TaughtByTen(Mapper):
+    """Knows after ten calls that they are short."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self.alone: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.alone.append(self._pool.submit(fn, *args, **kwargs))
+        return self.alone[-1]
+
+    def _submit_group(self, fn: Callable[..., Any], columns: Any) -> Any:
+        group: Future[Any] = Future()
+        group.set_result(None)
+        return group
+
+    def _group_size(self, fn: Callable[..., Any], most: int | None) -> GroupSize:
+        is_told = sum(map(Future.done, self.alone)) >= 10
+        return GroupSize(100 if is_told else 1, is_guess=not is_told)
+
+
+def test_a_map_waits_for_as_many_calls_as_tell() -> None:
+    """Not for the first one only: all others would be sent one by one until enough have ended."""
+    with ThreadPoolExecutor(1) as threads:
+        mapper = TaughtByTen(threads)
+
+        Feed(lambda _: time.sleep(0.001), (range(100_000),), None, groups=True).submit(
+            mapper, deque()
+        )
+
+    assert len(mapper.alone) == LOOK_EVERY
