@@ -34,9 +34,9 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
     waiting = set(fs)
     total = len(waiting)
     ended: SimpleQueue[Future[T]] = SimpleQueue()
-    waiter = (_Waiter(ended.put),)
+    waiters = (_Waiter(ended.put),)
     try:
-        _watch(waiting, waiter)
+        _watch(waiting, waiters)
         while waiting:
             left = None
             if end_time is not None and ended.empty():
@@ -48,34 +48,36 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None) -> Iterator[Fut
             except Empty:
                 continue
             waiting.remove(found[0])
-            _leave(found, waiter)
+            _leave(found, waiters)
             # What is yielded must not be kept here, by any name.
             yield found.pop()
     finally:
-        _leave(waiting, waiter)
+        _leave(waiting, waiters)
 
 
-def _watch(futures: Iterable[Any], waiter: tuple[_Waiter]) -> None:
-    """Let *waiter* know of those that have ended now, of the others later.
+def _watch(futures: Iterable[Any], waiters: tuple[_Waiter]) -> None:
+    """Let the one waiter know of those that have ended now, of the others later.
 
-    One of ours that nobody else watches refers to *waiter* itself: a list for each of a million
+    One of ours that nobody else watches refers to *waiters* itself: a list for each of a million
     futures would be a million objects more for the garbage collector.
     """
+    (waiter,) = waiters
     for future in futures:
         with future._condition:
             if future._state in (CANCELLED_AND_NOTIFIED, FINISHED):
-                waiter[0].add_result(future)
+                waiter.add_result(future)
             elif isinstance(future, OurFuture) and future._watched_by is None:
-                future._watched_by = waiter
+                future._watched_by = waiters
             else:
-                future._waiters.extend(waiter)
+                future._waiters.append(waiter)
 
 
-def _leave(futures: Iterable[Any], waiter: tuple[_Waiter]) -> None:
-    """Let none of *futures* know *waiter* any more, whether it did or not."""
+def _leave(futures: Iterable[Any], waiters: tuple[_Waiter]) -> None:
+    """Let none of *futures* know the one waiter any more, whether it did or not."""
+    (waiter,) = waiters
     for future in futures:
         with future._condition:
-            if isinstance(future, OurFuture) and future._watched_by in (None, waiter):
+            if isinstance(future, OurFuture) and future._watched_by in (None, waiters):
                 future._watched_by = None
-            elif waiter[0] in future._waiters:
-                future._waiters.remove(waiter[0])
+            elif waiter in future._waiters:
+                future._waiters.remove(waiter)
