@@ -32,7 +32,7 @@ def freeze_at_tiny() -> None:
     """Let this process believe that every call is tiny, whatever it sees."""
     from distexec.scheduling.run_times import TELLING_CALLS, RunTime
 
-    _freeze_with(RunTime(2e-6, 0.0, 2e-6, count=TELLING_CALLS + 1))
+    _freeze_with(RunTime(2e-6, 0.0, 2e-6, unwaited=TELLING_CALLS + 1))
 
 
 def _freeze_with(run_time: Any) -> None:

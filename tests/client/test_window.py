@@ -111,7 +111,7 @@ def test_short_calls_travel_together() -> None:
     assert len(batches) < 50
 
 
-@pytest.mark.parametrize(("limit", "silent"), [(2, 16), (4, 16), (20, 20), (1000, 256)])
+@pytest.mark.parametrize(("limit", "silent"), [(2, 31), (4, 31), (40, 40), (1000, 255)])
 def test_the_first_calls_that_end_do_not_tell_that_none_waits(limit: int, silent: int) -> None:
     """Of two that meet the second one returns at once. While the first ones still wait, as many as
     may run together, their function looks as if it did nothing; packed together they would hang.
@@ -126,6 +126,20 @@ def test_the_first_calls_that_end_do_not_tell_that_none_waits(limit: int, silent
     assert max(len(batch.calls) for batch in window.take_ready(2, NOW)) > 1
 
 
+def test_a_function_that_waited_once_is_not_taken_for_one_that_never_does() -> None:
+    """Not as soon as that one call weighs little: the others may have met at the same moment."""
+    window, _ = filled(4000, limit=2)
+    learn_short(window)
+
+    window.learned.add(FUNCTION[0], 0.01, 1e-6)
+    for _ in range(31):
+        window.learned.add(FUNCTION[0], 1e-4, 1e-4)
+        assert {len(batch.calls) for batch in window.take_ready(2, NOW)} <= {1}
+
+    window.learned.add(FUNCTION[0], 1e-4, 1e-4)
+    assert max(len(batch.calls) for batch in window.take_ready(2, NOW)) > 1
+
+
 def test_calls_say_what_is_known_of_their_function() -> None:
     """A lease that has just come knows nothing; and what is known changes."""
     window, _ = filled(3, limit=1)
@@ -136,7 +150,7 @@ def test_calls_say_what_is_known_of_their_function() -> None:
         return call.flags
 
     assert flags_of_next() == CallFlag.NONE
-    for _ in range(20):
+    for _ in range(40):
         window.learned.add(FUNCTION[0], 0.05, 0.0001)
     assert flags_of_next() == CallFlag.WAITS
     for _ in range(20):

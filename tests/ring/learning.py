@@ -24,6 +24,6 @@ def freeze(pool: distexec.DistributedExecutor, function: Callable[..., Any]) -> 
     assert channel is not None
     times = FrozenTimes()
     function_id = channel._packer.pack(function)[0]
-    times.put(function_id, RunTime(1e-5, 1e-5 / 2, 1e-5, count=TELLING_CALLS + 1))
+    times.put(function_id, RunTime(1e-5, 1e-5 / 2, 1e-5, unwaited=TELLING_CALLS + 1))
     channel.window.learned._run_times = times
     return channel

@@ -246,6 +246,7 @@ class Dispatcher:
                 for queue in channel.asked:
                     self._session.store.ask(queue, channel.ref, None)
                 channel.asked.clear()
+                channel.wake_ups.clear()  # Whoever comes now finds nobody that asks.
 
     def ask(self, channel: Channel, queue: str, *, again: bool = False) -> None:
         """Ask for the leases that would have something to do, and wake slots for them.

@@ -26,10 +26,15 @@ GROUP_INPUTS = 64
 TELLING_CALLS = 256
 
 #: No fewer tell it, however few may run together. Two that meet both return at once where they
-#: come at the same moment: of three calls, all did in one of fifty programs whose calls meet in
-#: pairs, and these then travelled together, and hung. As many calls pass until a wait of some
-#: milliseconds among calls that last microseconds is forgotten.
-FEWEST_TELLING_CALLS = 16
+#: come at the same moment. Of programs whose calls meet in pairs all of the first three calls did
+#: in one of fifty, and all of the first sixteen in one of two hundred where leases fell into step;
+#: the next ones then travelled together, and hung. Sent one by one, so many take some milliseconds;
+#: twice as many would cost the first `map` of a function another ten.
+FEWEST_TELLING_CALLS = 32
+
+#: A call waited if it did for so many seconds, and for most of its time. Shorter ones are those of
+#: the machine: a page that is not there, a thread that has the interpreter.
+WAIT_SECONDS = 0.001
 
 #: Functions remembered at most; programs that make a new lambda per call would fill the memory.
 MOST_FUNCTIONS = 1024
@@ -46,19 +51,24 @@ class RunTime:
     cpu_mean: float
     #: How many calls it was learned from.
     count: int = 1
+    #: How many ended since the last one that waited.
+    unwaited: int = 1
 
     def tells(self, together: int) -> bool:
         """Whether more calls ended than may run *together*: so not only those that had not to wait.
 
-        Of calls that wait for each other the last one returns at once, before those that wait.
+        Of calls that wait for each other the last one returns at once, before those that wait. And
+        if one of them waited a function is not taken for one that computes before as many did not.
         """
-        return self.count > min(max(together, FEWEST_TELLING_CALLS), TELLING_CALLS)
+        ended = self.count if self.cpu_mean < COMPUTING_SHARE * self.mean else self.unwaited
+        return ended >= min(max(together + 1, FEWEST_TELLING_CALLS), TELLING_CALLS)
 
     def add_all(self, runs: Sequence[float], cpu_seconds: float) -> None:
         """Learn from calls that ended together, as if from each: at the cost of one."""
         count, total = len(runs), sum(runs)
-        bound = self._bound(total, cpu_seconds)
-        if max(runs) > bound:
+        bound, longest = self._bound(total, cpu_seconds), max(runs)
+        self.unwaited = 0 if _waited(longest, cpu_seconds) else self.unwaited + count
+        if longest > bound:
             runs = [min(run, bound) for run in runs]
             cpu_seconds *= sum(runs) / total
         self.count += count
@@ -71,6 +81,7 @@ class RunTime:
     def add(self, run_seconds: float, cpu_seconds: float, weight: float = WEIGHT) -> None:
         """Learn from one more call."""
         bound = self._bound(run_seconds, cpu_seconds)
+        self.unwaited = 0 if _waited(run_seconds, cpu_seconds) else self.unwaited + 1
         if run_seconds > bound:
             cpu_seconds *= bound / run_seconds
             run_seconds = bound
@@ -89,7 +100,7 @@ class RunTime:
     def times(self, count: int) -> "RunTime":
         """What is known of so many calls, one after the other."""
         mean, deviation, cpu_mean = self.mean * count, self.deviation * count, self.cpu_mean * count
-        return RunTime(mean, deviation, cpu_mean, self.count)
+        return RunTime(mean, deviation, cpu_mean, self.count, self.unwaited)
 
     @property
     def cpu_share(self) -> float:
@@ -108,6 +119,11 @@ class RunTime:
     def careful(self) -> float:
         """A duration that few calls exceed."""
         return self.mean + 2 * self.deviation
+
+
+def _waited(run_seconds: float, cpu_seconds: float) -> bool:
+    waited = run_seconds - cpu_seconds
+    return waited > WAIT_SECONDS and cpu_seconds < COMPUTING_SHARE * run_seconds
 
 
 class RunTimes:

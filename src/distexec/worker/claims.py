@@ -72,13 +72,17 @@ class Claims:
             self._store.turn(claimed.ref, self._queue, claimed.lease)
             return self._begin(claimed)
         for _ in range(LOOKS_OF_A_FREE_SLOT):
-            found = self._look(MOST_FOR_A_FREE_SLOT)
-            eligible = [each for each in found if each.name not in fruitless]
-            for move in self._rota.order(eligible, time.monotonic()):
-                claim = self._admit(move, is_free=True)
-                if claim is not None:
-                    return self._begin(claim)
-            if len(found) < MOST_FOR_A_FREE_SLOT:
+            busy, idle = self._look(MOST_FOR_A_FREE_SLOT)
+            was_refused = False
+            for found in (busy, idle):
+                eligible = [each for each in found if each.name not in fruitless]
+                for move in self._rota.order(eligible, time.monotonic()):
+                    claim = self._admit(move, is_free=True)
+                    if claim is not None:
+                        return self._begin(claim)
+                    was_refused = True
+            # Who refused has got another slot since, and may have asked for more since.
+            if not was_refused and len(busy) < MOST_FOR_A_FREE_SLOT:
                 break
         return None
 
@@ -156,7 +160,7 @@ class Claims:
 
     def _look_at_others(self) -> list[Claimant]:
         began = time.monotonic()
-        found = self._look(MOST_LOOKED_AT)
+        found, _ = self._look(MOST_LOOKED_AT)
         now = time.monotonic()
         pause = min(LOOK_COST * (now - began), LONGEST_LOOK_SECONDS)
         self._look_at, self._seen = now + max(pause, LOOK_SECONDS), self._store.asking
@@ -168,18 +172,21 @@ class Claims:
                 others.append(each)
         return others
 
-    def _look(self, most: int) -> list[Claimant]:
-        """Those that ask for the queue, that have calls for it, and that this slot can serve."""
-        found = []
+    def _look(self, most: int) -> tuple[list[Claimant], list[Claimant]]:
+        """Those that ask for the queue and that this slot can serve: with calls for it, without.
+
+        The latter's calls ended before all who were woken for them had come. Their caller counts
+        on this slot for its next ones, and does not wake another at once.
+        """
+        busy: list[Claimant] = []
+        idle: list[Claimant] = []
         self._limits = {}
         for ref, demand, leases, entries in read_demands(
             self._store, self._queue, self._seal, self._settings, self._refusals, most=most
         ):
-            if entries:
-                self._limits[ref] = demand.limit
-                found.append(
-                    Claimant(
-                        name=ref, priority=demand.priority, leases=leases, wanted=demand.wanted
-                    )
-                )
-        return found
+            self._limits[ref] = demand.limit
+            claimant = Claimant(
+                name=ref, priority=demand.priority, leases=leases, wanted=demand.wanted
+            )
+            (busy if entries else idle).append(claimant)
+        return busy, idle
