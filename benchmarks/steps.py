@@ -26,11 +26,6 @@ def main() -> None:
     for name in NAMES:
         ratio = report.ratio("p50", name, "floor")
         report.add(name, "over the floor", [ratio])
-    report.target(
-        "at most 2.5 times what signed, acknowledged futures cost in any program",
-        report.ratio("p50", "distexec", "futures"),
-        at_most=2.5,
-    )
     report.finish(options)
 
 
