@@ -8,6 +8,8 @@ import pytest
 from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
 from distexec.store.memory import MemoryServer
+from distexec.store.memory_caller import MemoryCallerStore
+from distexec.store.memory_lease import MemoryLeaseStore
 from distexec.store.port import ExecutorRef, Held
 from distexec.wire import places
 from distexec.wire.codec import decode_replies, encode_calls
@@ -50,7 +52,7 @@ class Service(NamedTuple):
 def serve(flags: int) -> Service:
     """Let one lease run the calls that wait for it."""
     server, seal = MemoryServer(), Seal(bytes(32))
-    caller, slot = server.caller_store(REF.session), server.lease_store("node", 1)
+    caller, slot = MemoryCallerStore(server, REF.session), MemoryLeaseStore(server, "node", 1)
     caller.open()
     caller.put_spec(REF, b"spec")
     function_id, pickled = FunctionPacker().pack(deeds.add_one)

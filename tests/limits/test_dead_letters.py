@@ -12,6 +12,7 @@ from conftest import eventually
 from distexec.cli import main
 from distexec.settings import Settings
 from distexec.store.memory import MemoryServer
+from distexec.store.memory_caller import MemoryCallerStore
 from properties import calls
 from ring.test_workers import operator
 
@@ -143,7 +144,7 @@ def test_letters_are_bounded(kind: str, two_slots: distexec.LocalCluster) -> Non
 
     settings = Settings(most_dead_letters=3, dead_letters_bytes=100)
     if kind == "memory":
-        store = MemoryServer(settings).caller_store("s")
+        store = MemoryCallerStore(MemoryServer(settings), "s")
     else:
         store = open_caller_store(two_slots.endpoint, secrets.token_hex(4), settings)
     letters = store.letters

@@ -16,6 +16,8 @@ from distexec.store.endpoint import Endpoint
 from distexec.store.lease_port import LeaseStore, Parcel
 from distexec.store.link import Link
 from distexec.store.memory import MemoryServer
+from distexec.store.memory_caller import MemoryCallerStore
+from distexec.store.memory_lease import MemoryLeaseStore
 from distexec.store.port import ExecutorRef, Held, NodeStore
 
 SETTINGS = Settings()
@@ -51,10 +53,10 @@ class MemoryWorld:
         self.server = MemoryServer()
 
     def caller(self, session: str) -> CallerStore:
-        return self.server.caller_store(session)
+        return MemoryCallerStore(self.server, session)
 
     def slot(self) -> LeaseStore:
-        return self.server.lease_store(NODE, os.getpid())
+        return MemoryLeaseStore(self.server, NODE, os.getpid())
 
     def empty(self) -> None:
         with self.server.changed:

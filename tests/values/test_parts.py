@@ -16,6 +16,7 @@ from distexec.errors import FrameRejected
 from distexec.store import blobs, files
 from distexec.store.blobs import Content
 from distexec.store.memory import MemoryServer
+from distexec.store.memory_caller import MemoryCallerStore
 from distexec.wire import payload
 from distexec.wire.blobs import (
     BlobMissing,
@@ -203,7 +204,7 @@ def test_a_cache_forgets_what_was_not_used_for_long(monkeypatch: pytest.MonkeyPa
 def test_a_depot_keeps_a_few_recent_values_for_some_seconds() -> None:
     """So that a loop of submit and result sends its array once; and no more than that."""
     server = MemoryServer()
-    store = server.caller_store("abc")
+    store = MemoryCallerStore(server, "abc")
     store.open()
     depot = Depot(store, SEAL, "abc", lambda: None)
     contents = [memoryview(bytes([n]) * 300_000) for n in range(RECENT_COUNT + 2)]

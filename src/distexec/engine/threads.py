@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Hashable
 
 from distexec.settings import Settings
-from distexec.store.memory import MemoryCallerStore, MemoryServer
+from distexec.store.memory import MemoryServer
+from distexec.store.memory_caller import MemoryCallerStore
+from distexec.store.memory_lease import MemoryLeaseStore
 from distexec.store.port import ExecutorRef
 from distexec.wire.records import Surroundings
 from distexec.wire.seal import Seal
@@ -43,7 +45,7 @@ class ThreadsCluster:
     def open(self, session: str) -> MemoryCallerStore:
         with self._lock:
             self._sessions += 1
-        return self._server.caller_store(session)
+        return MemoryCallerStore(self._server, session)
 
     def wake(self, queue: str, count: int, *, again: bool = False) -> None:
         for _ in range(count):
@@ -67,7 +69,7 @@ class ThreadsCluster:
             self._slots.discard(thread)
 
     def _slot(self, queue: str, on_stuck: Callable[[], None]) -> Slot:
-        store = self._server.lease_store(NODE, os.getpid())
+        store = MemoryLeaseStore(self._server, NODE, os.getpid())
         return Slot(
             queue,
             store,

@@ -1,6 +1,6 @@
 """The verbs that callers, leases and nodes ask of a cluster's store.
 
-Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.store.memory` (one
+Two implementations: `distexec.store.redis_*` (Redis or Valkey) and `distexec.store.memory*` (one
 process). One test suite runs on both. Frames are opaque, signed bytes: no store looks inside.
 
 Callers' verbs are in ``caller_port``, leases' in ``lease_port``; here are nodes' and a few small
