@@ -7,6 +7,7 @@ import pytest
 
 from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
+from distexec.store.lease_port import Bid
 from distexec.store.memory import MemoryServer
 from distexec.store.memory_caller import MemoryCallerStore
 from distexec.store.memory_lease import MemoryLeaseStore
@@ -64,7 +65,7 @@ def serve(flags: int) -> Service:
     place = places.function(*REF, function_id)
     functions = [(function_id, seal.seal(Direction.STORED, place, pickled))]
     caller.put(REF, QUEUE, entries, functions)
-    assert slot.admit(REF, QUEUE, "lease", limit=1, wanted=1)
+    assert slot.admit(Bid(REF, QUEUE, "lease", limit=1, wanted=1))
     store = CountingStore(slot)
 
     lease = Lease(

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import eventually
 from distexec.errors import ClusterRefused, ClusterUnavailable
-from distexec.store.lease_port import Parcel
+from distexec.store.lease_port import Bid, Parcel
 from distexec.store.port import SessionUnknown
 
 from .worlds import NODE, QUEUE, RedisWorld, Ring, cut, exchange, take
@@ -98,10 +98,10 @@ def test_nobody_serves_on_a_node_that_does_not_beat(ring: Ring, redis: RedisWorl
     slot = redis.slot()
     redis.node().leave(NODE)
 
-    assert not slot.admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
+    assert not slot.admit(Bid(ring.ref, QUEUE, "a", limit=9, wanted=9))
 
     redis.node().beat(NODE, b"node", 5)
-    assert slot.admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
+    assert slot.admit(Bid(ring.ref, QUEUE, "a", limit=9, wanted=9))
 
 
 def test_reply_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> None:
@@ -159,7 +159,7 @@ def test_admission_is_repeated_without_harm(ring: Ring, redis: RedisWorld) -> No
     slot = redis.slot()
 
     admitted = lose_answer(
-        slot, redis, lambda: slot.admit(ring.ref, QUEUE, "a", limit=1, wanted=1, share=1)
+        slot, redis, lambda: slot.admit(Bid(ring.ref, QUEUE, "a", limit=1, wanted=1, share=1))
     )
 
     assert admitted

@@ -5,7 +5,7 @@ from typing import Any
 
 from distexec.scheduling.priorities import Priority
 from distexec.settings import Settings
-from distexec.store.lease_port import LeaseStore
+from distexec.store.lease_port import Bid, LeaseStore
 from distexec.store.port import ExecutorRef
 from distexec.wire import places
 from distexec.wire.records import WIRE_VERSION, Demand
@@ -44,9 +44,9 @@ class Overtaken:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def admit(self, *args: Any, **options: Any) -> bool:
+    def admit(self, bid: Bid) -> bool:
         next(self._another, lambda: None)()
-        return self._store.admit(*args, **options)
+        return self._store.admit(bid)
 
 
 def test_a_slot_that_comes_after_the_calls_serves_those_to_come(ring: Ring) -> None:

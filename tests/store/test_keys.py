@@ -6,7 +6,7 @@ import pytest
 
 from distexec.settings import Settings
 from distexec.store import keys
-from distexec.store.lease_port import Parcel
+from distexec.store.lease_port import Bid, Parcel
 from distexec.store.port import HISTORY_SECONDS, ExecutorRef, NodeStatus
 
 from .worlds import NODE, QUEUE, SETTINGS, RedisWorld, Ring, entries, take
@@ -183,19 +183,19 @@ def test_a_node_lends_no_more_than_its_share(redis: RedisWorld) -> None:
     ring, other = Ring(redis), Ring(redis)
     first, second = redis.slot(), redis.slot()
 
-    assert first.admit(ring.ref, QUEUE, "a", limit=9, wanted=9, share=1)
-    assert not second.admit(other.ref, QUEUE, "b", limit=9, wanted=9, share=1)
+    assert first.admit(Bid(ring.ref, QUEUE, "a", limit=9, wanted=9, share=1))
+    assert not second.admit(Bid(other.ref, QUEUE, "b", limit=9, wanted=9, share=1))
     assert other.lease_names() == set()
     first.leave(force=True)
-    assert second.admit(other.ref, QUEUE, "b", limit=9, wanted=9, share=1)
+    assert second.admit(Bid(other.ref, QUEUE, "b", limit=9, wanted=9, share=1))
 
 
 def test_a_refused_lease_uses_up_no_share(redis: RedisWorld) -> None:
     """It was noted before it was refused."""
     ring, slot = Ring(redis), redis.slot()
 
-    assert not slot.admit(ring.ref, QUEUE, "a", limit=9, wanted=0, share=1)
-    assert slot.admit(ring.ref, QUEUE, "b", limit=9, wanted=1, share=1)
+    assert not slot.admit(Bid(ring.ref, QUEUE, "a", limit=9, wanted=0, share=1))
+    assert slot.admit(Bid(ring.ref, QUEUE, "b", limit=9, wanted=1, share=1))
 
 
 def test_a_report_reaches_a_session_that_lives(redis: RedisWorld) -> None:

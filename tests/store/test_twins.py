@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from distexec.store.endpoint import Endpoint
-from distexec.store.lease_port import STARTS, LeaseStore, Parcel
+from distexec.store.lease_port import STARTS, Bid, LeaseStore, Parcel
 from distexec.store.port import LeaseRecord
 
 from .worlds import MemoryWorld, RedisWorld, Ring, exchange, take
@@ -77,7 +77,7 @@ class Twins(RuleBasedStateMachine):
         slots = [ring.world.slot() for ring in self.twins]
         admitted = self.both(
             *(
-                slot.admit(ring.ref, queue, name, limit=limit, wanted=wanted)
+                slot.admit(Bid(ring.ref, queue, name, limit=limit, wanted=wanted))
                 for slot, ring in zip(slots, self.twins, strict=True)
             )
         )
@@ -94,7 +94,7 @@ class Twins(RuleBasedStateMachine):
         slots = lease[2]
         claimed = self.both(
             *(
-                slot.claim(ring.ref, queue, name, limit=limit, wanted=wanted)
+                slot.claim(Bid(ring.ref, queue, name, limit=limit, wanted=wanted))
                 for slot, ring in zip(slots, self.twins, strict=True)
             )
         )

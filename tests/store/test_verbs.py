@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from conftest import eventually
-from distexec.store.lease_port import LeaseStore, Parcel
+from distexec.store.lease_port import Bid, LeaseStore, Parcel
 from distexec.store.port import ExecutorRef, SessionUnknown
 
 from .worlds import NODE, QUEUE, Ring, World, entries, exchange, take
@@ -243,10 +243,10 @@ def test_no_more_leases_than_wanted_nor_threads_than_the_limit(ring: Ring) -> No
     ring.lease("b", wanted=2)
     third = ring.world.slot()
 
-    assert not third.admit(ring.ref, QUEUE, "c", limit=100, wanted=2)
+    assert not third.admit(Bid(ring.ref, QUEUE, "c", limit=100, wanted=2))
     assert first.widen(3, 6) == 3
-    assert not third.admit(ring.ref, QUEUE, "c", limit=4, wanted=9)
-    assert third.admit(ring.ref, QUEUE, "c", limit=5, wanted=9)
+    assert not third.admit(Bid(ring.ref, QUEUE, "c", limit=4, wanted=9))
+    assert third.admit(Bid(ring.ref, QUEUE, "c", limit=5, wanted=9))
     assert len(ring.caller.leases(ring.ref)) == 3
 
 
@@ -272,14 +272,14 @@ def test_nobody_is_admitted_to_a_session_that_is_gone(ring: Ring, world: World) 
     """Its caller would never read the answers."""
     world.expire(ring.ref.session)
 
-    assert not world.slot().admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
+    assert not world.slot().admit(Bid(ring.ref, QUEUE, "a", limit=9, wanted=9))
 
 
 def test_nobody_is_admitted_to_an_executor_that_is_closed(ring: Ring, world: World) -> None:
     """Its session lives on with others; a slot that read the demand before would hang about."""
     ring.caller.close_executor(ring.ref)
 
-    assert not world.slot().admit(ring.ref, QUEUE, "a", limit=9, wanted=9)
+    assert not world.slot().admit(Bid(ring.ref, QUEUE, "a", limit=9, wanted=9))
 
 
 def test_leases_are_described_as_they_were_admitted(ring: Ring) -> None:
@@ -426,7 +426,7 @@ def test_demands_are_what_was_asked_last(ring: Ring) -> None:
 
 
 def test_a_slot_sees_how_far_an_executor_is_served(ring: Ring) -> None:
-    """Its leases, and the entries of its stream: without any, a slot would come for nothing."""
+    """Its leases, and the entries of its stream: whoever has some goes before others."""
     slot, other = ring.world.slot(), ring.ref._replace(executor="2")
     ring.caller.ask(QUEUE, ring.ref, b"one")
     ring.caller.ask(QUEUE, other, b"other")
@@ -474,15 +474,15 @@ def test_a_claim_needs_calls_that_nobody_took(ring: Ring) -> None:
     """A lease with calls of its own must not leave them for an executor that has none waiting."""
     slot = ring.lease("old")
 
-    before = slot.claim(ring.ref, QUEUE, "new", limit=9, wanted=9)
+    before = slot.claim(Bid(ring.ref, QUEUE, "new", limit=9, wanted=9))
     ring.put(1)
     taken = take(slot)
-    while_taken = slot.claim(ring.ref, QUEUE, "new", limit=9, wanted=9)
+    while_taken = slot.claim(Bid(ring.ref, QUEUE, "new", limit=9, wanted=9))
     ring.put(2)
 
     assert taken == [1] and not before and not while_taken
-    assert slot.claim(ring.ref, QUEUE, "new", limit=9, wanted=9)
-    assert not slot.claim(ring.ref, QUEUE, "third", limit=9, wanted=2)
+    assert slot.claim(Bid(ring.ref, QUEUE, "new", limit=9, wanted=9))
+    assert not slot.claim(Bid(ring.ref, QUEUE, "third", limit=9, wanted=2))
     assert ring.lease_names() == {"old", "new"}
 
 
@@ -494,7 +494,7 @@ def test_a_slot_with_a_claim_finishes_what_it_has_first(ring: Ring) -> None:
     other.put(2)
     assert take(slot) == [1]
 
-    assert slot.claim(other.ref, QUEUE, "new", limit=9, wanted=9)
+    assert slot.claim(Bid(other.ref, QUEUE, "new", limit=9, wanted=9))
     assert slot.reply(Parcel(b"answer", [1])) and slot.leave(force=True)
     slot.turn(other.ref, QUEUE, "new")
 

@@ -13,7 +13,7 @@ from distexec.settings import Settings
 from distexec.store.caller_port import CallerStore
 from distexec.store.connect import open_caller_store, open_lease_store, open_node_store
 from distexec.store.endpoint import Endpoint
-from distexec.store.lease_port import LeaseStore, Parcel
+from distexec.store.lease_port import Bid, LeaseStore, Parcel
 from distexec.store.link import Link
 from distexec.store.memory import MemoryServer
 from distexec.store.memory_caller import MemoryCallerStore
@@ -154,7 +154,7 @@ class Ring:
     def lease(self, name: str, *, limit: int = 100, wanted: int = 100) -> LeaseStore:
         """A slot that was admitted."""
         slot = self.world.slot()
-        assert slot.admit(self.ref, QUEUE, name, limit=limit, wanted=wanted)
+        assert slot.admit(Bid(self.ref, QUEUE, name, limit=limit, wanted=wanted))
         return slot
 
     def lease_names(self) -> set[str]:

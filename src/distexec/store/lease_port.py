@@ -34,6 +34,20 @@ class Asking(NamedTuple):
     entries: int
 
 
+class Bid(NamedTuple):
+    """What a slot asks to be: a lease of an executor, within bounds."""
+
+    ref: ExecutorRef
+    queue: str
+    lease: str
+    #: Threads that the executor may have, with this one, over all of its leases.
+    limit: int
+    #: Leases that the executor may have, with this one.
+    wanted: int
+    #: Leases that the node may hold, with this one; ``None`` for no limit.
+    share: int | None = None
+
+
 class LeaseStore(Protocol):
     """One slot's side. `take` is called by one thread at a time; the rest is thread-safe."""
 
@@ -63,34 +77,15 @@ class LeaseStore(Protocol):
         """Forget a demand whose session is gone or whose frame is foreign."""
         ...
 
-    def admit(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        *,
-        limit: int,
-        wanted: int,
-        share: int | None = None,
-    ) -> bool:
-        """Become *lease* of the executor, with one thread.
+    def admit(self, bid: Bid) -> bool:
+        """Become the lease that *bid* says, with one thread.
 
-        Refused (False) when the executor has *limit* threads or *wanted* leases already, when
-        this node holds *share* leases or does not beat, or when the executor or its session is
-        gone.
+        Refused (False) when one of its bounds is reached, when this node does not beat, or when the
+        executor or its session is gone.
         """
         ...
 
-    def claim(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        *,
-        limit: int,
-        wanted: int,
-        share: int | None = None,
-    ) -> bool:
+    def claim(self, bid: Bid) -> bool:
         """As `admit`, if the executor has calls that nobody took: for a slot that has a lease.
 
         That lease stays the one that all other verbs are about, until the slot turns.

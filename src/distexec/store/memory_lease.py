@@ -5,7 +5,7 @@ import random
 import time
 from pathlib import Path
 
-from distexec.store.lease_port import Asking, Parcel
+from distexec.store.lease_port import Asking, Bid, Parcel
 from distexec.store.memory import ExecutorData, MemoryServer
 from distexec.store.port import ExecutorRef, Frame, Held, LeaseRecord
 
@@ -43,51 +43,26 @@ class MemoryLeaseStore:
     def asking(self) -> int:
         return len(self._server.demands.get(self._queue, ()))
 
-    def admit(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        *,
-        limit: int,
-        wanted: int,
-        share: int | None = None,
-    ) -> bool:
-        if not self._admit(ref, queue, lease, limit, wanted, must_wait=False):
+    def admit(self, bid: Bid) -> bool:
+        if not self._admit(bid, must_wait=False):
             return False
-        self.turn(ref, queue, lease)
+        self.turn(bid.ref, bid.queue, bid.lease)
         return True
 
-    def claim(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        *,
-        limit: int,
-        wanted: int,
-        share: int | None = None,
-    ) -> bool:
-        return self._admit(ref, queue, lease, limit, wanted, must_wait=True)
+    def claim(self, bid: Bid) -> bool:
+        return self._admit(bid, must_wait=True)
 
-    def _admit(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        limit: int,
-        wanted: int,
-        *,
-        must_wait: bool,
-    ) -> bool:
+    def _admit(self, bid: Bid, *, must_wait: bool) -> bool:
         with self._server.changed:
-            executor = self._server.executor(ref)
-            if executor is None or len(executor.leases) >= wanted or executor.threads() >= limit:
+            executor = self._server.executor(bid.ref)
+            if executor is None or len(executor.leases) >= bid.wanted:
                 return False
-            if must_wait and not executor.stream(queue).waiting:
+            if executor.threads() >= bid.limit:
                 return False
-            executor.leases[lease] = LeaseRecord(
-                lease, self._node, self._pid, 1, queue, time.time()
+            if must_wait and not executor.stream(bid.queue).waiting:
+                return False
+            executor.leases[bid.lease] = LeaseRecord(
+                bid.lease, self._node, self._pid, 1, bid.queue, time.time()
             )
             return True
 

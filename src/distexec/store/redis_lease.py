@@ -11,7 +11,7 @@ from distexec.store import keys
 from distexec.store.answers import read_asker, read_time
 from distexec.store.endpoint import Endpoint
 from distexec.store.files import shared_folder
-from distexec.store.lease_port import Asking, Parcel
+from distexec.store.lease_port import Asking, Bid, Parcel
 from distexec.store.link import Command, Link, ServerError, script
 from distexec.store.port import ExecutorRef, Frame, Held, KeyDamaged
 
@@ -95,43 +95,17 @@ class RedisLeaseStore:
         # A field of somebody else's may have no space in it.
         self._link.call("HDEL", keys.demand(queue), field, field.rstrip(b" "))
 
-    def admit(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        *,
-        limit: int,
-        wanted: int,
-        share: int | None = None,
-    ) -> bool:
-        if not self._admit(ref, queue, lease, limit, wanted, share, ""):
+    def admit(self, bid: Bid) -> bool:
+        if not self._admit(bid, ""):
             return False
-        self.turn(ref, queue, lease)
+        self.turn(bid.ref, bid.queue, bid.lease)
         return True
 
-    def claim(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        *,
-        limit: int,
-        wanted: int,
-        share: int | None = None,
-    ) -> bool:
-        return self._admit(ref, queue, lease, limit, wanted, share, keys.GROUP)
+    def claim(self, bid: Bid) -> bool:
+        return self._admit(bid, keys.GROUP)
 
-    def _admit(
-        self,
-        ref: ExecutorRef,
-        queue: str,
-        lease: str,
-        limit: int,
-        wanted: int,
-        share: int | None,
-        group: str,
-    ) -> bool:
+    def _admit(self, bid: Bid, group: str) -> bool:
+        ref, queue, lease, limit, wanted, share = bid
         # The node first: its death must find every lease, and an unused note does no harm.
         register = script("register").call(
             [keys.node_leases(self._node), keys.node_record(self._node)],

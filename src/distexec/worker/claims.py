@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from distexec.scheduling.fairness import MOST_LOOKED_AT, Claimant, Move, Rota
 from distexec.settings import Settings
-from distexec.store.lease_port import LeaseStore
+from distexec.store.lease_port import Bid, LeaseStore
 from distexec.store.port import ExecutorRef
 from distexec.wire.refusals import Refusals
 from distexec.wire.seal import Seal
@@ -147,13 +147,7 @@ class Claims:
         share = self._share
         if share is not None and not is_free:
             share += 1  # The slot gives one back for it.
-        admitted = verb(
-            *(ref, self._queue, lease),
-            limit=self._limits[ref],
-            wanted=move.most,
-            share=share,
-        )
-        if not admitted:
+        if not verb(Bid(ref, self._queue, lease, self._limits[ref], move.most, share)):
             return None
         self._next = replace(move.claimant, leases=move.claimant.leases + 1)
         return Claim(ref, lease, move.is_turn)

@@ -10,7 +10,7 @@ from typing import Any
 from distexec.errors import DistexecError, FrameRejected
 from distexec.scheduling.histogram import Histogram
 from distexec.settings import Settings
-from distexec.store.lease_port import LeaseStore, Parcel
+from distexec.store.lease_port import Bid, LeaseStore, Parcel
 from distexec.store.port import ExecutorRef, KeyDamaged
 from distexec.wire import places
 from distexec.wire.codec import encode_replies
@@ -123,9 +123,7 @@ class Slot:
     def serve_executor(self, ref: ExecutorRef, limit: int, wanted: int) -> None:
         """Serve one executor as a lease, if it admits another, and nobody else."""
         lease = secrets.token_hex(6)
-        if self._store.admit(
-            ref, self._queue, lease, limit=limit, wanted=wanted, share=self._share
-        ):
+        if self._store.admit(Bid(ref, self._queue, lease, limit, wanted, self._share)):
             self._serve(ref, lease, None)
 
     def _serve(self, ref: ExecutorRef, lease: str, claims: Claims | None) -> bool:
