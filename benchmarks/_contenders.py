@@ -112,30 +112,14 @@ def _open_floor(workers: int) -> Iterator[Pool]:
     from _floor import open_echo
 
     with open_echo(local_cluster(workers)) as trip:
-        yield CallPool(lambda function, *args: trip(), lambda answer: answer)
-
-
-@contextmanager
-def _open_acknowledged(workers: int) -> Iterator[Pool]:
-    from _steps import open_trips
-
-    with open_trips(local_cluster(workers), is_signed=False) as trip:
         yield CallPool(trip, lambda answer: answer)
 
 
 @contextmanager
-def _open_signed(workers: int) -> Iterator[Pool]:
-    from _steps import open_trips
+def _open_step(name: str, workers: int) -> Iterator[Pool]:
+    from _steps import STEPS
 
-    with open_trips(local_cluster(workers), is_signed=True) as trip:
-        yield CallPool(trip, lambda answer: answer)
-
-
-@contextmanager
-def _open_futures(workers: int) -> Iterator[Pool]:
-    from _steps import open_futures
-
-    with open_futures(local_cluster(workers)) as trip:
+    with STEPS[name](local_cluster(workers), name) as trip:
         yield CallPool(trip, lambda answer: answer)
 
 
@@ -257,9 +241,9 @@ CONTENDERS = {
     "distexec": Contender(_open_distexec, home="distexec"),
     "distexec over the server": Contender(_open_distexec_apart),
     "floor": Contender(_open_floor, home="distexec"),
-    "acknowledged": Contender(_open_acknowledged, home="distexec"),
-    "signed": Contender(_open_signed, home="distexec"),
-    "futures": Contender(_open_futures, home="distexec"),
+    "acknowledged": Contender(functools.partial(_open_step, "acknowledged"), home="distexec"),
+    "signed": Contender(functools.partial(_open_step, "signed"), home="distexec"),
+    "futures": Contender(functools.partial(_open_step, "futures"), home="distexec"),
     "ThreadPoolExecutor": Contender(_open_threads),
     "ProcessPoolExecutor": Contender(_open_processes),
     "loky": Contender(_open_loky, "loky", "loky"),

@@ -13,7 +13,7 @@ from distexec import LocalCluster
 #: Bytes that travel each way: a small call's frame and its reply's are about as long.
 _BYTES = 160
 
-_PAYLOAD = b"x" * _BYTES
+PAYLOAD = b"x" * _BYTES
 
 
 def _command(*parts: bytes) -> bytes:
@@ -23,11 +23,12 @@ def _command(*parts: bytes) -> bytes:
 
 def _push_and_wait(out: bytes, back: bytes) -> tuple[bytes, int]:
     """What to send in one piece, and the length of its two answers."""
-    request = _command(b"RPUSH", out, _PAYLOAD) + _command(b"BLPOP", back, b"0")
-    return request, len(b":1\r\n") + len(_command(back, _PAYLOAD))
+    request = _command(b"RPUSH", out, PAYLOAD) + _command(b"BLPOP", back, b"0")
+    return request, len(b":1\r\n") + len(_command(back, PAYLOAD))
 
 
-def _connect(cluster_socket: str, password: str) -> socket.socket:
+def connect(cluster_socket: str, password: str) -> socket.socket:
+    """A connection to the server, logged in."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(cluster_socket)
     connection.sendall(_command(b"AUTH", password.encode()))
@@ -46,9 +47,9 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 
 
 def _echo(cluster_socket: str, password: str) -> None:
-    with _connect(cluster_socket, password) as connection:
+    with connect(cluster_socket, password) as connection:
         connection.sendall(_command(b"BLPOP", b"bench:calls", b"0"))
-        _receive(connection, len(_command(b"bench:calls", _PAYLOAD)))
+        _receive(connection, len(_command(b"bench:calls", PAYLOAD)))
         request, length = _push_and_wait(b"bench:replies", b"bench:calls")
         try:
             while True:
@@ -59,21 +60,30 @@ def _echo(cluster_socket: str, password: str) -> None:
 
 
 @contextmanager
-def open_echo(cluster: LocalCluster) -> Iterator[Callable[[], object]]:
-    """Start the echo process on *cluster*'s server; yields what makes one round trip."""
+def process_beside(
+    cluster: LocalCluster, target: Callable[..., None], *args: object
+) -> Iterator[tuple[str, str]]:
+    """Run *target* in a process, with how to `connect` to *cluster*'s server; yields that, too."""
     endpoint = cluster.endpoint
     address = str(endpoint.path), endpoint.password or ""
-    process = multiprocessing.get_context("spawn").Process(target=_echo, args=address, daemon=True)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=target, args=(*address, *args), daemon=True)
     process.start()
-    request, length = _push_and_wait(b"bench:calls", b"bench:replies")
     try:
-        with _connect(*address) as connection:
-
-            def trip() -> object:
-                connection.sendall(request)
-                return _receive(connection, length)
-
-            yield trip
+        yield address
     finally:
         process.terminate()
         process.join()
+
+
+@contextmanager
+def open_echo(cluster: LocalCluster) -> Iterator[Callable[..., object]]:
+    """Start the echo process on *cluster*'s server; yields what makes one round trip."""
+    request, length = _push_and_wait(b"bench:calls", b"bench:replies")
+    with process_beside(cluster, _echo) as address, connect(*address) as connection:
+
+        def trip(*call: object) -> object:
+            connection.sendall(request)
+            return _receive(connection, length)
+
+        yield trip

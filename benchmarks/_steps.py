@@ -5,15 +5,15 @@ Each is a few lines of Python on the floor's sockets: what a program costs that 
 
 import concurrent.futures
 import hmac
-import multiprocessing
 import pickle
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from typing import Any
 
-from _floor import _connect
+from _floor import PAYLOAD, connect, process_beside
 
 from distexec import LocalCluster
 
@@ -23,15 +23,10 @@ _PATIENCE = 600.0
 _CALLS, _REPLIES, _GROUP = "{bench:%s}:calls", "{bench:%s}:replies", "leases"
 _SECRET = b"s" * 32
 
-#: As many bytes as the floor carries each way.
-_PAYLOAD = b"x" * 160
-
-_Address = tuple[str, str]
-
 
 def _plain(value: Any) -> bytes:
     """Carries nothing, as the floor."""
-    return _PAYLOAD
+    return PAYLOAD
 
 
 def _nothing(frame: bytes) -> Any:
@@ -53,10 +48,10 @@ def _open(frame: bytes) -> Any:
 class _Line:
     """One connection to the server."""
 
-    def __init__(self, address: _Address) -> None:
+    def __init__(self, *address: str) -> None:
         from distexec.store.resp import Wire
 
-        self._socket = _connect(*address)
+        self._socket = connect(*address)
         self._socket.settimeout(_PATIENCE)
         self._wire = Wire(self._socket)
 
@@ -77,10 +72,15 @@ def _add(key: str, frame: bytes) -> tuple[Any, ...]:
     return "XADD", key, "MAXLEN", "~", "1000", "*", "f", frame
 
 
-def _serve(address: _Address, name: str, is_signed: bool) -> None:
+def _read(name: str, seen: bytes) -> tuple[Any, ...]:
+    return "XREAD", "BLOCK", "0", "STREAMS", _REPLIES % name, seen
+
+
+def _serve(cluster_socket: str, password: str, name: str, is_signed: bool) -> None:
     """Run calls: each stays on the stream until its reply is there."""
-    line, calls, replies = _Line(address), _CALLS % name, _REPLIES % name
+    line, calls, replies = _Line(cluster_socket, password), _CALLS % name, _REPLIES % name
     take = ("XREADGROUP", "GROUP", _GROUP, "a", "COUNT", "1", "BLOCK", "0", "STREAMS", calls, ">")
+    line.ask(("XGROUP", "CREATE", calls, _GROUP, "0", "MKSTREAM"))
     try:
         (answer,) = line.ask(take)
         while True:
@@ -97,55 +97,46 @@ def _serve(address: _Address, name: str, is_signed: bool) -> None:
 
 
 @contextmanager
-def _worker(cluster: LocalCluster, name: str, *, is_signed: bool) -> Iterator[_Address]:
-    endpoint = cluster.endpoint
-    address = str(endpoint.path), endpoint.password or ""
-    line, keys = _Line(address), (_CALLS % name, _REPLIES % name)
-    line.ask(("XGROUP", "CREATE", keys[0], _GROUP, "0", "MKSTREAM"))
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_serve, args=(address, name, is_signed), daemon=True)
-    process.start()
-    try:
-        yield address
-    finally:
-        process.terminate()
-        process.join()
-        line.ask(("DEL", *keys))
-        line.close()
+def _lines(
+    cluster: LocalCluster, name: str, count: int, *, is_signed: bool
+) -> Iterator[list[_Line]]:
+    """A worker that runs calls, and so many connections for their caller."""
+    with process_beside(cluster, _serve, name, is_signed) as address, ExitStack() as stack:
+        lines = [stack.enter_context(closing(_Line(*address))) for _ in range(count)]
+        try:
+            yield lines
+        finally:
+            lines[0].ask(("DEL", _CALLS % name, _REPLIES % name))
 
 
 @contextmanager
-def open_trips(cluster: LocalCluster, *, is_signed: bool) -> Iterator[Callable[..., Any]]:
+def open_trips(
+    cluster: LocalCluster, name: str, *, is_signed: bool
+) -> Iterator[Callable[..., Any]]:
     """A caller that waits for each reply itself.
 
     Args:
         is_signed: It sends the call, pickled and signed; else just as many bytes.
     """
-    name = "signed" if is_signed else "acknowledged"
     pack, unpack = (_seal, _open) if is_signed else (_plain, _nothing)
-    with _worker(cluster, name, is_signed=is_signed) as address:
-        line, seen, number = _Line(address), b"0", 0
+    with _lines(cluster, name, 1, is_signed=is_signed) as (line,):
+        seen, number = b"0", 0
 
         def trip(function: Callable[..., Any], *args: Any) -> Any:
             nonlocal seen, number
             number += 1
             put = _add(_CALLS % name, pack((number, function, args)))
-            _, answer = line.ask(put, ("XREAD", "BLOCK", "0", "STREAMS", _REPLIES % name, seen))
+            _, answer = line.ask(put, _read(name, seen))
             ((_, ((seen, (_, frame)),)),) = answer
             return unpack(frame)
 
-        try:
-            yield trip
-        finally:
-            line.close()
+        yield trip
 
 
 @contextmanager
-def open_futures(cluster: LocalCluster) -> Iterator[Callable[..., Any]]:
+def open_futures(cluster: LocalCluster, name: str) -> Iterator[Callable[..., Any]]:
     """A caller whose calls have futures, which a thread settles as replies come."""
-    name = "futures"
-    with _worker(cluster, name, is_signed=True) as address:
-        line, replies = _Line(address), _Line(address)
+    with _lines(cluster, name, 2, is_signed=True) as (line, replies):
         waiting: dict[int, concurrent.futures.Future[Any]] = {}
         number = 0
 
@@ -153,9 +144,7 @@ def open_futures(cluster: LocalCluster) -> Iterator[Callable[..., Any]]:
             seen = b"0"
             while True:
                 try:
-                    (answer,) = replies.ask(
-                        ("XREAD", "BLOCK", "0", "STREAMS", _REPLIES % name, seen)
-                    )
+                    (answer,) = replies.ask(_read(name, seen))
                 except Exception:
                     return
                 for entry, (_, frame) in answer[0][1]:
@@ -176,5 +165,11 @@ def open_futures(cluster: LocalCluster) -> Iterator[Callable[..., Any]]:
         finally:
             replies.end()
             collector.join()
-            line.close()
-            replies.close()
+
+
+#: From the floor to distexec: each has what those before it have.
+STEPS: dict[str, Callable[[LocalCluster, str], AbstractContextManager[Callable[..., Any]]]] = {
+    "acknowledged": partial(open_trips, is_signed=False),
+    "signed": partial(open_trips, is_signed=True),
+    "futures": open_futures,
+}

@@ -13,6 +13,7 @@ from _contest import contests
 from _report import Report, read_options, run
 from latency import CALLS, measure
 
+#: distexec first: what starts the server that all of them share.
 NAMES = ("distexec", "floor", "acknowledged", "signed", "futures")
 
 
@@ -24,8 +25,7 @@ def main() -> None:
         for name, turns in open_contest.rounds(options.rounds, calls).items():
             report.add(name, "p50", [1000 * statistics.median(turn) for turn in turns])
     for name in NAMES:
-        ratio = report.ratio("p50", name, "floor")
-        report.add(name, "over the floor", [ratio])
+        report.add(name, "over the floor", [report.ratio("p50", name, "floor")])
     report.finish(options)
 
 
