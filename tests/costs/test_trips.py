@@ -1,6 +1,7 @@
 """How often a lease goes to the server, counted at its store: what is far away is asked seldom."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -50,18 +51,23 @@ class Service(NamedTuple):
     functions: int
 
 
-def serve(flags: int) -> Service:
-    """Let one lease run the calls that wait for it."""
+def serve(
+    flags: int, function: Callable[[int], object] = deeds.add_one, packed: int = 1
+) -> Service:
+    """Let one lease run the calls that wait for it, so many in each entry."""
     server, seal = MemoryServer(), Seal(bytes(32))
     caller, slot = MemoryCallerStore(server, REF.session), MemoryLeaseStore(server, "node", 1)
     caller.open()
     caller.put_spec(REF, b"spec")
-    function_id, pickled = FunctionPacker().pack(deeds.add_one)
+    function_id, pickled = FunctionPacker().pack(function)
     entries = []
-    for number in range(1, CALLS + 1):
-        call = Envelope(number, function_id, 1, flags, pack_arguments((number,), {}))
-        place = places.call(*REF, QUEUE, number)
-        entries.append(Held(number, seal.seal(Direction.CALL, place, encode_calls([call]))))
+    for entry, first in enumerate(range(1, CALLS + 1, packed), 1):
+        calls = [
+            Envelope(number, function_id, 1, flags, pack_arguments((number,), {}))
+            for number in range(first, first + packed)
+        ]
+        place = places.call(*REF, QUEUE, entry)
+        entries.append(Held(entry, seal.seal(Direction.CALL, place, encode_calls(calls))))
     place = places.function(*REF, function_id)
     functions = [(function_id, seal.seal(Direction.STORED, place, pickled))]
     caller.put(REF, QUEUE, entries, functions)
@@ -99,6 +105,15 @@ def test_between_two_calls_a_lease_makes_one_trip(flags: int) -> None:
     # sent a reply that waited for long, and then there is nothing to exchange.
     assert used["take"] < CALLS / 2
     assert used["take"] + used["exchange"] <= CALLS + 2
+
+
+def test_calls_of_a_millisecond_share_a_trip() -> None:
+    """Those that share an entry: no reply leaves while the next one of them soon ends."""
+    used, replies, _ = serve(CallFlag.SHORT, deeds.compute_a_millisecond, packed=5)
+
+    assert replies.count(ReplyKind.DONE) == CALLS
+    # Six of them, and more where others keep the processor for so long that replies would be late.
+    assert used["take"] + used["exchange"] + used["reply"] < CALLS / 2
 
 
 @pytest.mark.parametrize(

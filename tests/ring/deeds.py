@@ -152,6 +152,14 @@ def add_one(number: int) -> int:
     return number + 1
 
 
+def compute_a_millisecond(number: int) -> int:
+    """Use the processor for so long."""
+    end = time.thread_time() + 0.001
+    while time.thread_time() < end:
+        pass
+    return number
+
+
 def rest_and_meet(seconds: float, place: str, group: int) -> int:
     """Wait for some time, and then for the others of the group."""
     time.sleep(seconds)

@@ -130,6 +130,13 @@ class Hands:
         running.seen_at, running.announced = None, False
         return True
 
+    @property
+    def are_short(self) -> bool:
+        """Whether one short call runs, and the next one is in these hands."""
+        if len(self.running) != 1 or not self.taken or not self.taken[0].is_short:
+            return False
+        return next(iter(self.running.values())).taken.is_short
+
     def finish(self) -> None:
         """Note that this thread's call has ended."""
         del self.running[threading.get_ident()]

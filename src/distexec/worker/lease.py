@@ -47,7 +47,7 @@ from distexec.worker.hands import Running
 from distexec.worker.keeper import Keeper
 from distexec.worker.leader import LOOK_SECONDS, Leader
 from distexec.worker.limit import TimeLimit, Watchdog
-from distexec.worker.outbox import DELAY_SECONDS, Outbox
+from distexec.worker.outbox import DELAY_SECONDS, GATHERING_SECONDS, Outbox
 from distexec.worker.overseer import Overseer
 from distexec.worker.reader import Reader
 from distexec.worker.reserving import Reserving
@@ -228,7 +228,7 @@ class Lease:
                     leads = self._lead_next()
                     if not leads and (hands.running or hands.taken):
                         self._idle.wake(1)
-            if goes_on and outbox.is_due(now):
+            if goes_on and outbox.is_due(now, GATHERING_SECONDS):
                 standing.send()
                 # The trip is not the next call's time: it would look as if it waited.
                 running.started_at = time.monotonic()

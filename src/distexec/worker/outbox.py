@@ -15,6 +15,9 @@ from distexec.worker.run import flush_output
 #: Seconds that a finished call's reply may wait for others to travel with.
 DELAY_SECONDS = 0.001
 
+#: The same while one short call after the other runs: as long as those of an entry last.
+GATHERING_SECONDS = 0.01
+
 #: Bytes of replies that leave at once.
 MOST_BYTES = 128 * 1024
 
@@ -87,13 +90,15 @@ class Outbox:
         self._replies.append(reply)
         self._bytes += len(reply.payload)
 
-    def is_due(self, now: float) -> bool:
-        """Whether what waits here must leave now."""
+    def is_due(self, now: float, delay: float = DELAY_SECONDS) -> bool:
+        """Whether what waits here must leave now.
+
+        Args:
+            delay: Seconds that replies may wait.
+        """
         if self._unanswered is not None or self._reserved is not None:
             return True
-        return bool(self._replies) and (
-            self._bytes > MOST_BYTES or now - self._since > DELAY_SECONDS
-        )
+        return bool(self._replies) and (self._bytes > MOST_BYTES or now - self._since > delay)
 
     def send(self, *, wait: bool = True) -> bool:
         """Send the replies and acknowledge what is finished, both or neither.

@@ -20,7 +20,7 @@ from distexec.wire.records import ExecutorSpec, Sharing
 from distexec.worker.contact import PASSING
 from distexec.worker.hands import RETURN_AFTER_SECONDS, Running
 from distexec.worker.limit import TimeLimit, raise_in
-from distexec.worker.outbox import DELAY_SECONDS
+from distexec.worker.outbox import DELAY_SECONDS, GATHERING_SECONDS
 from distexec.worker.reserving import Reserving
 from distexec.worker.run import out_of_time
 from distexec.worker.runners import Runners
@@ -106,13 +106,14 @@ class Overseer:
             if not standing.has_ended and not hands.reserved:
                 room = self._runners.room_for(running, standing.run_times, now)
             self._reserving.give_back_late(now)
+            delay = GATHERING_SECONDS if hands.are_short else DELAY_SECONDS
             waiting, busy = len(hands.taken), len(running)
         if busy and standing.is_void:
             self._stop_running()
             return QUIET_SECONDS
         if started:
             standing.announce(started)
-        elif standing.outbox.is_due(now):
+        elif standing.outbox.is_due(now, delay):
             standing.send()
             standing.learn()
         elif busy and now - standing.contact.heard_at > self._beat_seconds:
@@ -132,7 +133,7 @@ class Overseer:
         standing = self._standing
         hands, running = standing.hands, standing.hands.running.values()
         if standing.outbox or (hands.taken and not hands.reserved):
-            return SOON_SECONDS
+            return RETURN_AFTER_SECONDS if hands.are_short else SOON_SECONDS
         if not running:
             return None
         pause = min(QUIET_SECONDS, self._reserving.due_at() - now)
