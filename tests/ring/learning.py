@@ -23,7 +23,7 @@ def freeze(pool: distexec.DistributedExecutor, function: Callable[..., Any]) -> 
     channel = pool._channel
     assert channel is not None
     times = FrozenTimes()
-    function_id = channel._packer.pack(function)[0]
+    function_id = channel.intake.pack_function(function).function_id
     times.put(function_id, RunTime(1e-5, 1e-5 / 2, 1e-5, unwaited=TELLING_CALLS + 1))
     channel.window.learned._run_times = times
     return channel

@@ -8,6 +8,7 @@ from distexec.compiling import mypyc_attr
 from distexec.scheduling.placement import Estimate
 from distexec.scheduling.priorities import Effective, Priority
 from distexec.scheduling.retries import RetryPolicy
+from distexec.store.port import ExecutorRef
 
 if TYPE_CHECKING:
     from distexec.client.depot import StoredValue
@@ -91,6 +92,22 @@ NO_LIMITS = Limits()
 #: Calls whose times `statistics()` looks back on.
 REMEMBERED_CALLS = 1024
 
+#: Functions of one executor that the server keeps. Those in use are sent again when needed.
+MOST_FUNCTIONS = 512
+
+#: Bits of a call's number that count the calls of its executor; those above name the executor.
+NUMBER_BITS = 40
+
+
+def numbers_of(ref: ExecutorRef) -> int:
+    """Where the numbers of an executor's calls begin: the executor can be read from each."""
+    return int(ref.executor) << NUMBER_BITS
+
+
+def executor_of(number: int) -> int:
+    """The executor whose call has that number."""
+    return number >> NUMBER_BITS
+
 
 class Place(NamedTuple):
     """Where a call may go, and how urgent it is. Calls of one place keep their order."""
@@ -99,6 +116,20 @@ class Place(NamedTuple):
     queues: tuple[str, ...]
     #: From 0 to 9.
     priority: int = Priority.MEDIUM.value
+
+
+class CallOptions(NamedTuple):
+    """What a view on an executor asks for its calls."""
+
+    place: Place
+    #: Shown instead of the function's own name.
+    name: str | None = None
+    limits: Limits = NO_LIMITS
+
+    @property
+    def queue(self) -> str:
+        """The queue, or the first of those to choose from."""
+        return self.place.queues[0]
 
 
 class Went(NamedTuple):

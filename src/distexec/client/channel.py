@@ -1,85 +1,33 @@
 """One executor's way through a session: its window, its functions, its promises."""
 
-import itertools
 import os
 import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from distexec.client.calls import (
-    NO_LIMITS,
-    REMEMBERED_CALLS,
-    CallState,
-    Limits,
-    PendingCall,
-    Place,
-    label_of,
-)
+from distexec.client.calls import CallOptions, CallState, PendingCall
+from distexec.client.counters import Counters
 from distexec.client.depot import StoredValue, Use
 from distexec.client.futures import Future
 from distexec.client.handle import Handle
+from distexec.client.intake import Intake
 from distexec.client.learned import Learned
 from distexec.client.room import Room
 from distexec.client.window import Window
-from distexec.errors import ClusterError, PayloadTooLarge
+from distexec.errors import ClusterError
 from distexec.scheduling.batching import GroupSize, inputs_per_call
 from distexec.scheduling.demand import WakeUps
-from distexec.scheduling.histogram import Histogram
 from distexec.store.port import ExecutorRef, Held
-from distexec.wire.payload import size_of
-from distexec.wire.records import CallFlag, Demand, ExecutorSpec, Sharing
-from distexec.wire.values import FunctionPacker, PackedFunction, pack_arguments, pack_value
-from distexec.worker import context
+from distexec.wire.records import Demand, ExecutorSpec, Sharing
+from distexec.wire.values import PackedFunction
 
 if TYPE_CHECKING:
     from distexec.client.session import Session
 
 T = TypeVar("T")
-
-#: Functions of one executor that the server keeps. Those in use are sent again when needed.
-MOST_FUNCTIONS = 512
-
-#: Bits of a call's number that count the calls of its executor; those above name the executor.
-NUMBER_BITS = 40
-
-
-class CallOptions(NamedTuple):
-    """What a view on an executor asks for its calls."""
-
-    place: Place
-    #: Shown instead of the function's own name.
-    name: str | None = None
-    limits: Limits = NO_LIMITS
-
-    @property
-    def queue(self) -> str:
-        """The queue, or the first of those to choose from."""
-        return self.place.queues[0]
-
-
-class Counters:
-    """What happened to an executor's calls so far. Written by one thread at a time."""
-
-    def __init__(self) -> None:
-        #: Bytes of calls and values on their way to nodes, and of values that were there already.
-        self.bytes_sent = self.bytes_saved = 0
-        self.done = self.failed = self.cancelled = self.returned = self.retried = 0
-        #: Attempts that ended with their worker.
-        self.lost = 0
-        #: Seconds between submit and start, of all calls.
-        self.waits = Histogram()
-        #: Seconds between submit and start, and in the function, of the last calls.
-        self.wait_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
-        self.run_seconds: deque[float] = deque(maxlen=REMEMBERED_CALLS)
-
-    def note_times(self, waits: Sequence[float], runs: Sequence[float]) -> None:
-        """Note how long calls waited and ran that ended together."""
-        self.wait_seconds.extend(waits)
-        self.run_seconds.extend(runs)
-        self.waits.add_mean(waits)
 
 
 class Outgoing(NamedTuple):
@@ -89,16 +37,6 @@ class Outgoing(NamedTuple):
     entries: list[Held]
     functions: list[tuple[bytes, bytes]]
     values: list[StoredValue]
-
-
-def numbers_of(ref: ExecutorRef) -> int:
-    """Where the numbers of an executor's calls begin: the executor can be read from each."""
-    return int(ref.executor) << NUMBER_BITS
-
-
-def executor_of(number: int) -> int:
-    """The executor whose call has that number."""
-    return number >> NUMBER_BITS
 
 
 class Channel:
@@ -112,6 +50,7 @@ class Channel:
             spec.limit, placing.choose, Learned(placing.slowdown, session.history.recall)
         )
         self.counters = Counters()
+        self.intake = Intake(session, ref, self.counters)
         #: Held while calls are sent, so that entries are written in the order of their numbers.
         self.sending = threading.Lock()
         #: Functions that the server has, the least recently used first.
@@ -138,9 +77,6 @@ class Channel:
         self.room: Room | None = None
         #: Handles that the user holds.
         self._handles: weakref.WeakSet[Handle[Any]] = weakref.WeakSet()
-        self._packer = FunctionPacker()
-        self._labels: dict[bytes, str] = {}
-        self._numbers = itertools.count(numbers_of(ref))
         #: Taken by itself for each call: a condition takes and lets go of it in Python.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -196,8 +132,8 @@ class Channel:
         future: Future[Any] = Future()
         held: list[Use] = []
         try:
-            packed = self._packer.pack(function)
-            payload = pack_arguments(args, kwargs, self.session.depot, held)
+            packed = self.intake.pack_function(function)
+            payload = self.intake.pack_arguments(args, kwargs, held)
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:
@@ -205,28 +141,7 @@ class Channel:
             self.counters.failed += 1
             future.set_exception(error)
             return future
-        limits = options.limits
-        if limits is not NO_LIMITS:
-            limits = limits.named(self._label(packed.function_id, function))
-        size = len(payload)
-        for use in held:
-            size += 0 if use.is_known else use.value.ref.size
-            self._count(use)
-        self._check_size("the arguments are", size)
-        call = PendingCall(
-            next(self._numbers),
-            packed,
-            payload,
-            future,
-            place=options.place,
-            flags=CallFlag.GROUP if inputs else options.limits.flags,
-            inputs=inputs or 1,
-            label=options.name or self._label(packed.function_id, function),
-            submitted_at=time.monotonic(),
-            parent=self._parent() if self.session.cluster.is_home else None,
-            limits=limits,
-            values=tuple([use.value for use in held]) if held else (),
-        )
+        call = self.intake.call(function, packed, payload, held, future, options, inputs)
         if len(options.place.queues) > 1:
             self.session.placing.watch(options.place.queues)
         self._add(call, late=late)
@@ -250,18 +165,9 @@ class Channel:
             RuntimeError: The executor was shut down, or is broken.
         """
         future: Future[Any] = Future()
-        call = PendingCall(
-            next(self._numbers),
-            packed,
-            payload,
-            future,
-            place=options.place,
-            flags=options.limits.flags,
-            label=label,
-            submitted_at=time.monotonic(),
-            limits=options.limits.named(label),
+        call = self.intake.encoded_call(
+            packed, payload, future, options, label=label, stories=stories
         )
-        call.stories = stories
         self._add(call)
         return future
 
@@ -282,22 +188,13 @@ class Channel:
         if self.room is not None:
             return GroupSize(1)
         try:
-            function_id = self._packer.pack(function)[0]
+            function_id = self.intake.pack_function(function).function_id
         except Exception:
             return GroupSize(1)  # The call itself will tell.
         single, grouped = self.window.learned.run_times(function_id)
         if single is not None and not single.tells(self.spec.limit):
             return GroupSize(1, is_guess=True)
         return inputs_per_call(single, grouped, most)
-
-    def _label(self, function_id: bytes, function: Callable[..., Any]) -> str:
-        """The function's name: one string for all of its calls."""
-        label = self._labels.get(function_id)
-        if label is None:
-            if len(self._labels) >= MOST_FUNCTIONS:
-                self._labels.clear()
-            label = self._labels[function_id] = label_of(function)
-        return label
 
     def put(self, value: T) -> Handle[T]:
         """Keep *value* for the calls to come.
@@ -309,8 +206,7 @@ class Channel:
         """
         if isinstance(value, Handle):
             return value
-        parts = pack_value(value)
-        self._check_size("the value is", size_of(parts))
+        parts = self.intake.pack_value(value)
         self._check_open()
         use = self.session.depot.put(parts)
         handle: Handle[T] = Handle(use.value.ref, use.value)
@@ -322,14 +218,8 @@ class Channel:
             self.session.depot.send(use.value)
         except ClusterError as error:
             self.session.lost_server(error)
-        self._count(use)
+        self.intake.count(use)
         return handle
-
-    def _count(self, use: Use) -> None:
-        if use.is_known:
-            self.counters.bytes_saved += use.value.ref.size
-        else:
-            self.counters.bytes_sent += use.value.ref.size
 
     def send_handles(self) -> None:
         """Put the values of all handles on the server that are not there.
@@ -341,22 +231,6 @@ class Channel:
             value = handle._holder()
             if value is not None:
                 self.session.depot.send(value)
-
-    def _check_size(self, what: str, size: int) -> None:
-        limit = self.session.settings.max_payload_bytes
-        if size > limit:
-            raise PayloadTooLarge(
-                f"{what} {size:,} bytes when pickled, and the limit is "
-                f"{int(limit):,} (DISTEXEC_MAX_PAYLOAD_BYTES): pass a path instead"
-            )
-
-    def _parent(self) -> str | None:
-        """The running call of this very executor that submits another one to it, if so."""
-        call = context.running.call
-        if call is None or context.running.session != self.ref.session:
-            return None
-        is_ours = executor_of(call.number) == int(self.ref.executor)
-        return f"{self.ref.session}-{call.number}" if is_ours else None
 
     def _check_open(self) -> None:
         if self._broken is not None:

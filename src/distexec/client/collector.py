@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from distexec.client.calls import PendingCall
-from distexec.client.channel import Channel, executor_of
+from distexec.client.calls import PendingCall, executor_of
+from distexec.client.channel import Channel
 from distexec.client.outcomes import conclude, report, settle
 from distexec.errors import (
     ClusterError,

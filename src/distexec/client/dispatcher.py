@@ -28,8 +28,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from distexec.client.calls import Batch
-from distexec.client.channel import MOST_FUNCTIONS, Channel, Outgoing
+from distexec.client.calls import MOST_FUNCTIONS, Batch
+from distexec.client.channel import Channel, Outgoing
 from distexec.errors import ClusterError
 from distexec.scheduling.demand import WakeUps, slots_worth_having
 from distexec.store.port import Held, SessionUnknown

@@ -7,7 +7,8 @@ from concurrent.futures import CancelledError, Future
 from itertools import islice
 from typing import Any
 
-from distexec.client.channel import CallOptions, Channel
+from distexec.client.calls import CallOptions
+from distexec.client.channel import Channel
 from distexec.wire.exceptions import unpack_exception
 from distexec.wire.values import unpack_result
 

@@ -5,7 +5,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from distexec.client.channel import executor_of
+from distexec.client.calls import executor_of
 from distexec.client.explaining import explain
 from distexec.errors import ClusterError, FrameRejected
 from distexec.wire import places

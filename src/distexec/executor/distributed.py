@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
-from distexec.client.calls import Place
-from distexec.client.channel import CallOptions, Channel
+from distexec.client.calls import CallOptions, Place
+from distexec.client.channel import Channel
 from distexec.client.cluster import Cluster
 from distexec.client.clusters import find_cluster
 from distexec.client.explaining import Explanation, explain

@@ -4,8 +4,8 @@ import time
 from concurrent.futures import Future as StandardFuture
 from typing import TYPE_CHECKING, Any
 
-from distexec.client.calls import Limits, Place
-from distexec.client.channel import CallOptions, Channel
+from distexec.client.calls import CallOptions, Limits, Place
+from distexec.client.channel import Channel
 from distexec.client.futures import Future
 from distexec.errors import ClusterMismatch, FrameRejected, LetterGone
 from distexec.executor.distributed import DistributedExecutor

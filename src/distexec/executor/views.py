@@ -4,8 +4,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from distexec.client.calls import NO_LIMITS, Place
-from distexec.client.channel import CallOptions
+from distexec.client.calls import NO_LIMITS, CallOptions, Place
 from distexec.client.explaining import Explanation
 from distexec.client.futures import Future
 from distexec.client.groups import Group

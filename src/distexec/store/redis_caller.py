@@ -29,25 +29,11 @@ from distexec.store.port import (
 from distexec.store.redis_history import RedisHistoryStore
 from distexec.store.redis_letters import RedisLetterStore
 from distexec.store.redis_limits import RedisLimitStore
-
-#: Reply frames read at a time at most.
-MOST_REPLIES = 512
-
-#: Bytes of replies that were read and may stay on the server for now: enough that a single call
-#: does without the command that removes them, few beside what a window has in flight.
-TRIM_BYTES = 16 * 1024
-#: Bytes of replies that take longer to look at than to ask for the next ones, which is done first.
-AHEAD_BYTES = 1024
-#: What an entry takes of these beside its frame.
-ENTRY_BYTES = 100
+from distexec.store.redis_replies import ReplyReader, read_mark
 
 #: After so much of their life keys are given all of it again: a beat has a command for each of them
 #: then, and an executor has five.
 PROLONG_SHARE = 0.05
-
-#: The largest id that a stream can have. After it, the server adds nothing more.
-LAST_ID = b"18446744073709551615-18446744073709551615"
-
 
 #: Seconds that an answer to an operator is kept.
 ANSWER_SECONDS = 60
@@ -62,13 +48,7 @@ class RedisCallerStore:
         self._key_expiry = round(settings.key_expiry_seconds * 1000)
         self.blob_folder: Path | None = shared_folder(endpoint)
         self._link = Link(endpoint, settings)
-        self._listener = Link(endpoint, settings)
-        #: Bytes of replies that were read and are still on the server.
-        self._untrimmed = 0
-        #: Whether the server was asked for the next replies already.
-        self._is_ahead = False
-        #: Id of the last reply that was read, and of the last one whose reader came back for more.
-        self._last_reply = self._processed = b"0-0"
+        self._replies = ReplyReader(endpoint, session, settings)
         #: Beats so far, and the last one that the server acknowledged. One that knows of fewer has
         #: lost what it acknowledged since.
         self._beats = self._acknowledged = 0
@@ -94,8 +74,7 @@ class RedisCallerStore:
 
     def open(self) -> float:
         check_server(self._link, self._where)
-        # Ids begin anew with the server's clock, whatever that says; frames may be heard twice.
-        self._last_reply = self._processed = b"0-0"
+        self._replies.begin()
         self._is_set_back = False
         self._acknowledged = 0
         self._prolong_at = 0.0
@@ -183,43 +162,7 @@ class RedisCallerStore:
         return [int(number) for number in self._link.call(*command)]
 
     def collect(self, timeout: float) -> list[Frame]:
-        self._processed = self._last_reply
-        was_ahead, self._is_ahead = self._is_ahead, False
-        entries = self._read_replies(timeout)
-        if was_ahead and not entries:
-            # That was the answer of some time ago.
-            entries = self._read_replies(timeout)
-        if not entries:
-            # A quiet time: leave nothing behind.
-            self._untrimmed = TRIM_BYTES + 1 if self._untrimmed else 0
-            return []
-        self._last_reply = entries[-1][0]
-        frames = [fields[1] for _, fields in entries if fields[1]]
-        size = sum(map(len, frames)) + ENTRY_BYTES * len(entries)
-        self._untrimmed += size
-        if size > AHEAD_BYTES:
-            # The server listens for more while these are looked at.
-            self._listener.send_ahead(*self._look(timeout))
-            self._is_ahead = True
-        return frames
-
-    def _read_replies(self, timeout: float) -> list[list[Any]]:
-        *trimmed, answer = self._listener.run(*self._look(timeout), blocks=timeout)
-        if trimmed:
-            self._untrimmed = 0
-        if isinstance(answer, ServerError):
-            raise answer
-        return answer[0][1] if answer else []
-
-    def _look(self, timeout: float) -> list[Command]:
-        """Read on; and remove what was read, once it is much."""
-        stream, wait = keys.replies(self._session), max(1, round(timeout * 1000))
-        last = self._last_reply
-        read = ("XREAD", "COUNT", MOST_REPLIES, "BLOCK", wait, "STREAMS", stream, last)
-        if self._untrimmed <= TRIM_BYTES:
-            return [read]
-        # Its answer comes before there is something to read, and wakes this thread for nothing.
-        return [("XTRIM", stream, "MINID", _next_id(last)), read]
+        return self._replies.collect(timeout)
 
     def put_spec(self, ref: ExecutorRef, frame: Frame) -> None:
         self._link.call("SET", keys.spec(ref), frame, "PX", self._key_expiry)
@@ -240,10 +183,10 @@ class RedisCallerStore:
     ) -> tuple[list[int], ReplyMark]:
         place = [keys.calls(ref, queue), keys.replies(self._session)]
         last, missing = self._link.call(*script("census").call(place, *entries))
-        return [int(number) for number in missing], _mark(last)
+        return [int(number) for number in missing], read_mark(last)
 
     def has_collected(self, mark: ReplyMark) -> bool:
-        return _mark(self._processed) >= mark
+        return self._replies.has_collected(mark)
 
     def drop_functions(self, ref: ExecutorRef, function_ids: Sequence[bytes]) -> None:
         self._link.call("HDEL", keys.functions(ref), *function_ids)
@@ -381,12 +324,10 @@ class RedisCallerStore:
         outrun, self._outrun = self._outrun, set()
         # Not those that are about to be made known.
         streams = {ref: sorted(self._streams[ref]) for ref in refs if ref in self._streams}
-        replies_ended = self._last_reply == LAST_ID
-        damage = audit(
-            self._link, self._session, streams, outrun=outrun, replies_ended=replies_ended
-        )
+        has_ended = self._replies.has_ended
+        damage = audit(self._link, self._session, streams, outrun=outrun, replies_ended=has_ended)
         if damage.lost_replies:
-            self._last_reply = self._processed = b"0-0"
+            self._replies.begin()
         mended, self._mended = self._mended, []
         return damage._replace(keys=[*damage.keys, *mended])
 
@@ -429,17 +370,7 @@ class RedisCallerStore:
             self._link.call("UNLINK", *own, *blobs)
         finally:
             self._link.close()
-            self._listener.close()
-
-
-def _mark(identity: bytes) -> ReplyMark:
-    milliseconds, _, count = identity.partition(b"-")
-    return int(milliseconds), int(count)
-
-
-def _next_id(identity: bytes) -> bytes:
-    milliseconds, count = _mark(identity)
-    return b"%d-%d" % (milliseconds, count + 1)
+            self._replies.close()
 
 
 def _number(identity: bytes) -> int:

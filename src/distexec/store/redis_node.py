@@ -8,7 +8,7 @@ from distexec.store.endpoint import Endpoint
 from distexec.store.link import Link, ServerError, script
 from distexec.store.node_records import read_holder
 from distexec.store.port import ExecutorRef, Frame, KeyDamaged
-from distexec.store.redis_caller import LAST_ID
+from distexec.store.redis_replies import LAST_ID
 
 
 class RedisNodeStore:
