@@ -152,9 +152,9 @@ def add_one(number: int) -> int:
     return number + 1
 
 
-def compute_a_millisecond(number: int) -> int:
-    """Use the processor for so long."""
-    end = time.thread_time() + 0.001
+def compute_a_little(number: int) -> int:
+    """Use the processor for half a millisecond."""
+    end = time.thread_time() + 0.0005
     while time.thread_time() < end:
         pass
     return number
