@@ -122,9 +122,7 @@ class Hands:
 
         *running* is this thread's, and is used again.
         """
-        if len(self.running) > 1 or not self.taken or not self.taken[0].is_short:
-            return False
-        if self.reserved:
+        if self.reserved or not self._is_short_next():
             return False
         running.taken, running.started_at = self.taken.popleft(), now
         running.seen_at, running.announced = None, False
@@ -133,9 +131,11 @@ class Hands:
     @property
     def are_short(self) -> bool:
         """Whether one short call runs, and the next one is in these hands."""
-        if len(self.running) != 1 or not self.taken or not self.taken[0].is_short:
-            return False
-        return next(iter(self.running.values())).taken.is_short
+        return self._is_short_next() and next(iter(self.running.values())).taken.is_short
+
+    def _is_short_next(self) -> bool:
+        """Whether one call runs, and a short one follows it."""
+        return len(self.running) == 1 and bool(self.taken) and self.taken[0].is_short
 
     def finish(self) -> None:
         """Note that this thread's call has ended."""
